@@ -1,0 +1,217 @@
+"""The bundle: one folder that holds all that a device needs to compute embeddings, and the proof of it.
+
+    manifest.json     what is in the folder, with the SHA-256 of every other file and of itself
+    model.onnx        int8, float32 input (N, 3, S, S)      \\  one of them
+    model.tflite      int8 input and output (1, S, S, 3)    /   or both
+    golden.npz        a few images (as PNG files) and the embedding of each, per model file
+    model_card.md     what the encoder was trained on, and what it was measured at
+
+`Bundle.load` checks every byte; a self-test recomputes the golden embeddings (edgesim.runtime.embedder).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.errors import BundleError, StorageError
+from edgesim.files import sha256_file, sync_folder
+from edgesim.model_spec import ModelSpec
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+GOLDEN = "golden.npz"
+MODEL_FILES = {"onnx": "model.onnx", "tflite": "model.tflite"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A bundle on disk whose files have been checked.
+
+    Attributes:
+        folder: where it lies.
+        spec: preprocessing and embedding size.
+        encoder_id: identity of spec and float weights (`ModelSpec.encoder_id`).
+        models: format (`onnx`, `tflite`) -> facts of that model file: `file`, `quantisation`.
+        recipe: how the float model was quantised, as a plain dictionary.
+        gates: what export measured: dictionaries with `gate`, `model`, `value`, `limit`, `passed`.
+        made_by: versions of the programs that made it.
+    """
+
+    folder: Path
+    spec: ModelSpec
+    encoder_id: str
+    models: dict[str, dict[str, Any]]
+    recipe: dict[str, Any]
+    gates: list[dict[str, Any]]
+    made_by: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """The encoder's name and identity, as messages print them."""
+        return f"{self.spec.name} ({self.encoder_id})"
+
+    def model_path(self, model_format: str) -> Path:
+        """Return the path of the model file of one format; raises `BundleError` if there is none."""
+        if model_format not in self.models:
+            raise BundleError(
+                f"{self.folder}: holds no {model_format} model, only {', '.join(self.models)}; "
+                f"export it with --format {model_format}"
+            )
+        return self.folder / str(self.models[model_format]["file"])
+
+    def golden(self, model_format: str) -> tuple[list[bytes], NDArray[np.float32]]:
+        """Return the golden images, as files' bytes, and their (N, D) embeddings by that model file."""
+        with np.load(self.folder / GOLDEN, allow_pickle=False) as golden:
+            count = int(golden["count"])
+            images = [golden[f"image_{i}"].tobytes() for i in range(count)]
+            return images, golden[f"embeddings_{model_format}"].astype(np.float32)
+
+    @classmethod
+    def load(cls, folder: Path) -> Bundle:
+        """Read a bundle and check every file against the manifest.
+
+        Raises:
+            BundleError: no bundle there, another format version, or a file that is missing or changed;
+                the message names the file.
+        """
+        manifest = _read_manifest(folder / MANIFEST)
+        for name, expected in manifest["files"].items():
+            _check_file(folder / name, expected)
+        return cls(
+            folder=folder,
+            spec=ModelSpec.from_dict(manifest["spec"]),
+            encoder_id=manifest["encoder_id"],
+            models=manifest["models"],
+            recipe=manifest["recipe"],
+            gates=manifest["gates"],
+            made_by=manifest["made_by"],
+        )
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{path.parent}: not a bundle, {MANIFEST} cannot be read ({error.strerror}); "
+            "make one with: edgesim export"
+        ) from error
+    try:
+        manifest: dict[str, Any] = json.loads(raw)
+        digest = manifest.pop("sha256")
+        version = manifest["format_version"]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise BundleError(f"{path}: changed or damaged; copy the bundle again") from error
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"{path.parent}: bundle format {version}, this edgesim reads format {FORMAT_VERSION}; "
+            "export it again or install the matching edgesim"
+        )
+    # The text as well as its meaning is compared, so that no byte of it can change unseen.
+    if digest != _digest(manifest) or raw != _manifest_text(manifest):
+        raise BundleError(f"{path}: changed or damaged; copy the bundle again")
+    return manifest
+
+
+def _check_file(path: Path, expected: str) -> None:
+    try:
+        actual = sha256_file(path)
+    except OSError as error:
+        raise BundleError(f"{path}: missing or unreadable ({error.strerror}); copy the bundle again") from error
+    if actual != expected:
+        raise BundleError(
+            f"{path}: changed or damaged (SHA-256 {actual[:12]}, the manifest says {expected[:12]}); "
+            "copy the bundle again"
+        )
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _manifest_text(manifest: dict[str, Any]) -> bytes:
+    sealed = {**manifest, "sha256": _digest(manifest)}
+    return (json.dumps(sealed, indent=2, sort_keys=True) + "\n").encode()
+
+
+def golden_bytes(images: list[bytes], embeddings: dict[str, NDArray[np.float32]]) -> bytes:
+    """Pack golden images (PNG files' bytes) and their embeddings per model format, for `write_bundle`."""
+    arrays: dict[str, Any] = {f"image_{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(images)}
+    arrays |= {f"embeddings_{name}": values for name, values in embeddings.items()}
+    stream = io.BytesIO()
+    np.savez_compressed(stream, count=np.int64(len(images)), **arrays)
+    return stream.getvalue()
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    spec: ModelSpec,
+    encoder_id: str,
+    models: dict[str, dict[str, Any]],
+    recipe: dict[str, Any],
+    gates: list[dict[str, Any]],
+    made_by: dict[str, str],
+    files: dict[str, bytes],
+    overwrite: bool = False,
+) -> Bundle:
+    """Write a bundle so that a crash leaves either nothing or all of it at `folder`.
+
+    Args:
+        folder: must not exist, unless `overwrite` is given and it holds a bundle.
+        spec, encoder_id, models, recipe, gates, made_by: see `Bundle`.
+        files: file name -> content, for every file but the manifest.
+        overwrite: replace the bundle that is there.
+
+    Raises:
+        BundleError: `folder` exists.
+        StorageError: the disk is full or read-only.
+    """
+    if folder.exists() and not (overwrite and (folder / MANIFEST).exists()):
+        raise BundleError(f"{folder}: already exists; choose another folder or pass --overwrite")
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "spec": spec.to_dict(),
+        "encoder_id": encoder_id,
+        "models": models,
+        "recipe": recipe,
+        "gates": gates,
+        "made_by": made_by,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    }
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _replace_folder(folder, {**files, MANIFEST: _manifest_text(manifest)})
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return Bundle.load(folder)
+
+
+def _replace_folder(folder: Path, files: dict[str, bytes]) -> None:
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        temporary.chmod(0o755)
+        for name, content in files.items():
+            with (temporary / name).open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                # Left to the kernel, a power cut after the rename could leave empty files in place.
+                os.fsync(stream.fileno())
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+        sync_folder(folder.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

@@ -1,0 +1,1 @@
+"""The networks, in PyTorch: the involution layer and the compact encoder."""

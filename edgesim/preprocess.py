@@ -1,0 +1,123 @@
+"""From the bytes of an image file to the network's input: the only implementation, for every side.
+
+decode -> apply the EXIF orientation -> RGB -> resize to a square -> scale to 0..1 -> normalise.
+The square resize does not keep the aspect ratio, so no pixel of the picture is lost. What this module
+computes from the same bytes is named by `PREPROCESS_VERSION`; raise that when it changes.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from edgesim.errors import ImageError
+from edgesim.model_spec import ModelSpec
+
+# Decoders are chosen by content, never by extension; those not named here are never run on a user's file.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+# 150 MB as RGB: what a device with 512 MB can still hold. Checked on the header, before any decoding.
+MAX_PIXELS = 50_000_000
+# Below this there is no picture to recognise.
+MIN_SIDE = 8
+
+Pixels = NDArray[np.uint8]
+
+
+def decode_image(source: Path | bytes, min_side: int | None = None, name: str | None = None) -> Image.Image:
+    """Decode an image file into an upright RGB picture; of an animation, the first frame.
+
+    Transparent pixels are laid over white; 16-bit grey is scaled by 1/257.
+
+    Args:
+        source: a path, or the file's bytes.
+        min_side: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as both sides stay at least
+            this long: many times faster for a camera's photo, and nothing is lost when a much smaller
+            resize follows.
+        name: what messages call the image; by default its path.
+
+    Raises:
+        ImageError: not an image of a known format, damaged, too large or too small.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "image")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            stream = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(stream, formats=FORMATS) as image:
+                _check_size(image.size, name)
+                if min_side is not None:
+                    image.draft(None, (min_side, min_side))
+                return _to_rgb(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(_too_large(name)) from error
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(f"{name}: not an image in a known format ({', '.join(FORMATS)})") from error
+    except FileNotFoundError as error:
+        raise ImageError(f"{name}: no such file") from error
+    except MemoryError as error:
+        raise ImageError(f"{name}: not enough memory to decode it") from error
+    # Pillow's decoders raise whatever a malformed file leads them to: OSError, SyntaxError, struct.error,
+    # ValueError and others. All of them mean the same here.
+    except Exception as error:
+        detail = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{name}: damaged or unreadable image ({detail})") from error
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise ImageError(_too_large(name))
+    if min(size) < MIN_SIDE:
+        raise ImageError(
+            f"{name}: {width}x{height} pixels, too small to recognise ({MIN_SIDE}x{MIN_SIDE} at least)"
+        )
+
+
+def _too_large(name: str) -> str:
+    return f"{name}: more than {MAX_PIXELS // 1_000_000} megapixels, refused unread; reduce its size first"
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image, dtype=np.float32) / 257.0
+        return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        return _wide_grey_to_rgb(image)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _wide_grey_to_rgb(image: Image.Image) -> Image.Image:
+    """Bring 32-bit grey to 8 bits by the smallest usual range that holds it: 0..1, 0..255 or 0..65535."""
+    grey = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    top = float(grey.max())
+    scale = 255.0 if image.mode == "F" and top <= 1.0 else 1.0 if top <= 255.0 else 1.0 / 257.0
+    return Image.fromarray(np.clip(np.rint(grey * scale), 0, 255).astype(np.uint8)).convert("RGB")
+
+
+def resize_image(image: Image.Image, size: int) -> Pixels:
+    """Resize an RGB picture to a square with an antialiasing bilinear filter; returns (size, size, 3) uint8."""
+    return np.array(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
+
+
+def load_pixels(source: Path | bytes, size: int, name: str | None = None) -> Pixels:
+    """Decode and resize one image; returns (size, size, 3) uint8 RGB. Raises `ImageError`."""
+    return resize_image(decode_image(source, min_side=2 * size, name=name), size)
+
+
+def normalise(pixels: NDArray[Any], spec: ModelSpec) -> NDArray[np.float32]:
+    """Scale uint8 pixels (..., 3) to 0..1 and normalise them by the spec's mean and std, as float32."""
+    mean = np.asarray(spec.mean, dtype=np.float32) * 255.0
+    std = np.asarray(spec.std, dtype=np.float32) * 255.0
+    return (pixels.astype(np.float32) - mean) / std

@@ -1,0 +1,1 @@
+"""The device side: a bundle and photos in, similar photos out. Never imports torch, tensorflow or onnx."""

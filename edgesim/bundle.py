@@ -115,7 +115,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path}: changed or damaged; copy the bundle again") from error
     if version != FORMAT_VERSION:
         raise BundleError(
-            f"{path.parent}: bundle format {version}, this edgesim reads format {FORMAT_VERSION}; "
+            f"{path}: bundle format {version}, this edgesim reads format {FORMAT_VERSION}; "
             "export it again or install the matching edgesim"
         )
     # The text as well as its meaning is compared, so that no byte of it can change unseen.
@@ -128,7 +128,9 @@ def _check_file(path: Path, expected: str) -> None:
     try:
         actual = sha256_file(path)
     except OSError as error:
-        raise BundleError(f"{path}: missing or unreadable ({error.strerror}); copy the bundle again") from error
+        raise BundleError(
+            f"{path}: missing or unreadable ({error.strerror}); copy the bundle again"
+        ) from error
     if actual != expected:
         raise BundleError(
             f"{path}: changed or damaged (SHA-256 {actual[:12]}, the manifest says {expected[:12]}); "

@@ -55,6 +55,8 @@ def write_atomic(path: Path, content: bytes) -> None:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
             temporary = Path(stream.name)
             try:
+                # Temporary files are private; what replaces them is as readable as any other file.
+                os.fchmod(stream.fileno(), 0o644)
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +30,7 @@ def nearest_neighbours(queries: FloatArray, references: FloatArray, k: int) -> N
 
 
 def recall_at_k(
-    queries: FloatArray, references: FloatArray, truth: NDArray[np.integer], k: int = 1
+    queries: FloatArray, references: FloatArray, truth: NDArray[np.integer[Any]], k: int = 1
 ) -> float:
     """Return the share of queries whose true reference is among the k most similar.
 
@@ -42,7 +44,7 @@ def recall_at_k(
     return float(np.mean((found == np.asarray(truth)[:, None]).any(axis=1)))
 
 
-def precision_at_1(embeddings: FloatArray, labels: NDArray[np.integer]) -> float:
+def precision_at_1(embeddings: FloatArray, labels: NDArray[np.integer[Any]]) -> float:
     """Return the share of rows whose nearest other row has the same label (leave-one-out)."""
     hits = 0
     for start in range(0, len(embeddings), 256):

@@ -52,7 +52,8 @@ class ModelSpec:
         missing = [n for n, f in fields.items() if n not in values and f.default is dataclasses.MISSING]
         if missing:
             raise BundleError(f"model spec lacks the key {missing[0]!r}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**arguments)
 
     def encoder_id(self, weights_sha256: str) -> str:
         """Return the identity of spec and float weights together: 16 hexadecimal digits.

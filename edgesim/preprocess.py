@@ -14,17 +14,48 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from edgesim.errors import ImageError
 from edgesim.model_spec import ModelSpec
 
 # Decoders are chosen by content, never by extension; those not named here are never run on a user's file.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-# 150 MB as RGB: what a device with 512 MB can still hold. Checked on the header, before any decoding.
+# (A camera's MPO file opens as JPEG.)
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+# Importing a decoder registers it; left to itself Pillow would import all of its forty on the first file.
+_DECODERS = (
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+    BmpImagePlugin,
+    TiffImagePlugin,
+    GifImagePlugin,
+)
+# 200 MB at the 4 bytes that Pillow spends on an RGB pixel: what a device with 512 MB can still hold.
+# Checked on the header, before any decoding.
 MAX_PIXELS = 50_000_000
 # Below this there is no picture to recognise.
 MIN_SIDE = 8
+# What makes a picture of each EXIF orientation upright; 1 is upright already.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 Pixels = NDArray[np.uint8]
 
@@ -47,21 +78,25 @@ def decode_image(source: Path | bytes, min_side: int | None = None, name: str | 
     name = name or (str(source) if isinstance(source, Path) else "image")
     try:
         with warnings.catch_warnings():
+            # What Pillow warns of, odd metadata, does not touch the pixels.
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             stream = io.BytesIO(source) if isinstance(source, bytes) else source
             with Image.open(stream, formats=FORMATS) as image:
                 _check_size(image.size, name)
                 if min_side is not None:
                     image.draft(None, (min_side, min_side))
-                return _to_rgb(ImageOps.exif_transpose(image))
+                return _to_rgb(_upright(image))
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(_too_large(name)) from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ImageError(f"{name}: not an image in a known format ({', '.join(FORMATS)})") from error
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such file") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{name}: is a folder, not an image") from error
     except MemoryError as error:
         raise ImageError(f"{name}: not enough memory to decode it") from error
     # Pillow's decoders raise whatever a malformed file leads them to: OSError, SyntaxError, struct.error,
@@ -85,6 +120,16 @@ def _too_large(name: str) -> str:
     return f"{name}: more than {MAX_PIXELS // 1_000_000} megapixels, refused unread; reduce its size first"
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn the picture as its EXIF orientation asks. Damaged EXIF is passed over: the pixels may be whole."""
+    image.load()  # before EXIF, which some formats keep behind the pixels
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         grey = np.asarray(image, dtype=np.float32) / 257.0
@@ -92,10 +137,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         return _wide_grey_to_rgb(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        over_white = Image.new("RGB", rgba.size, (255, 255, 255))
+        over_white.paste(rgba, mask=rgba)
+        return over_white
+    # `convert` would copy, and two copies of a large photo are more than a small device can hold.
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _wide_grey_to_rgb(image: Image.Image) -> Image.Image:
@@ -107,7 +154,7 @@ def _wide_grey_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def resize_image(image: Image.Image, size: int) -> Pixels:
-    """Resize an RGB picture to a square with an antialiasing bilinear filter; returns (size, size, 3) uint8."""
+    """Resize an RGB picture to a square by antialiased bilinear filtering; returns (size, size, 3) uint8."""
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
@@ -120,4 +167,4 @@ def normalise(pixels: NDArray[Any], spec: ModelSpec) -> NDArray[np.float32]:
     """Scale uint8 pixels (..., 3) to 0..1 and normalise them by the spec's mean and std, as float32."""
     mean = np.asarray(spec.mean, dtype=np.float32) * 255.0
     std = np.asarray(spec.std, dtype=np.float32) * 255.0
-    return (pixels.astype(np.float32) - mean) / std
+    return np.asarray((pixels.astype(np.float32) - mean) / std)

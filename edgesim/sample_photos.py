@@ -1,4 +1,4 @@
-"""Photographs that scikit-image and scikit-learn ship inside their packages: real images without a download."""
+"""Photographs that scikit-image and scikit-learn ship in their packages: real images without a download."""
 
 from __future__ import annotations
 

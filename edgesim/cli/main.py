@@ -1,0 +1,61 @@
+"""Entry point of the command `edgesim`: the parser, and what happens to errors."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+from edgesim import __version__
+from edgesim.errors import EdgesimError, StorageError
+
+# One module a command, in the order of the help page. Each offers add_parser(subparsers), which sets the
+# default `run` to a function of the parsed arguments that returns the exit status. Their module level
+# imports are cheap; whatever is heavy is imported inside `run`.
+COMMANDS = ("demo", "index", "query", "train", "export", "bundle", "profiles", "doctor")
+
+_EPILOG = """\
+exit status: 0 success; 2 wrong request; 3 unusable input; 4 damaged bundle; 5 damaged or foreign index;
+6 a package is missing; 7 an export gate failed; 8 disk full or read-only; 130 interrupted
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; docs/cli.md is generated from it."""
+    parser = argparse.ArgumentParser(
+        prog="edgesim",
+        description="Image similarity search on small devices, offline.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"edgesim {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"edgesim.cli.{name}").add_parser(subparsers)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status (see edgesim.errors)."""
+    args = build_parser().parse_args(arguments)
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+        return status
+    except EdgesimError as error:
+        return _fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was committed before is kept", 130)
+    except BrokenPipeError:
+        # The reader of our output has left (`edgesim ... | head`): not an error. Python would complain
+        # once more when it closes stdout, so that goes to nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail(f"{error.filename or 'disk'}: {error.strerror or error}", StorageError.exit_status)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"edgesim: {message}", file=sys.stderr)
+    return status

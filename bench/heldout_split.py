@@ -2,9 +2,9 @@
 
     python bench/heldout_split.py SETS > heldout.txt
 
-SETS holds one folder an image set (bsds500, grocery, ...). Held out are all of bsds500 (the references of the
-copy benchmark), every grocery test photo (the queries of the kind benchmark), and the DISTRACTORS other images
-whose path has the lowest SHA-256: a choice that nobody made, the same wherever it is made.
+SETS holds one folder an image set (bsds500, grocery, ...). Held out are all of bsds500 (the references of
+the copy benchmark), every grocery test photo (the queries of the kind benchmark), and the DISTRACTORS other
+images whose path has the lowest SHA-256: a choice that nobody made, the same wherever it is made.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class Augment:
         return views
 
     def _colour(self, views: Tensor) -> Tensor:
-        """Change brightness, contrast and saturation by up to +-`colour`, and the channels by a fifth of it."""
+        """Change brightness, contrast and saturation by up to +-`colour`, each channel by a fifth of it."""
         strength, count, device = self.config.colour, len(views), views.device
         if strength <= 0.0:
             return views
@@ -157,7 +157,9 @@ class Augment:
     def _pixelise(self, views: Tensor) -> Tensor:
         """Reduce the batch to a quarter or less of its side and enlarge it again."""
         side = views.shape[-1]
-        small = int(torch.randint(side // 6, side // 3 + 1, (1,), generator=self.generator, device=views.device))
+        small = int(
+            torch.randint(side // 6, side // 3 + 1, (1,), generator=self.generator, device=views.device)
+        )
         reduced = functional.interpolate(views, size=small, mode="area")
         return functional.interpolate(reduced, size=side, mode="nearest")
 

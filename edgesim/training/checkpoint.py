@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def save_torch(path: Path, content: dict[str, Any]) -> None:
 def load_torch(path: Path) -> dict[str, Any]:
     """Read what `save_torch` wrote. Only tensors and plain values are accepted. Raises `BundleError`."""
     try:
+        _check_archive(path)
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise BundleError(f"{path}: no such checkpoint; make one with: edgesim train") from error
@@ -36,6 +38,13 @@ def load_torch(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
         raise BundleError(f"{path}: not a checkpoint of format {FORMAT_VERSION}; train it again")
     return content
+
+
+def _check_archive(path: Path) -> None:
+    # torch writes a CRC-32 with every tensor and never looks at it again: a flipped bit would pass unseen.
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(damaged)
 
 
 def save_encoder(path: Path, encoder: CompactEncoder, spec: ModelSpec) -> None:
@@ -63,7 +72,7 @@ def load_encoder(path: Path) -> tuple[CompactEncoder, ModelSpec]:
         encoder = CompactEncoder(EncoderConfig.from_dict(content["config"]))
         encoder.load_state_dict(content["weights"])
         spec = ModelSpec.from_dict(content["spec"])
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BundleError(f"{path}: not an encoder checkpoint, or damaged") from error
     return encoder.eval(), spec
 

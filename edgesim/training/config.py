@@ -1,4 +1,4 @@
-"""Settings of a training run: TOML file -> frozen dataclasses; an unknown key is an error, never a default."""
+"""Settings of a training run: TOML file -> frozen dataclasses; an unknown key is an error, no default."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ class TrainingConfig:
     temperature: float = 0.05
     holdout: float = 0.1
     source_size: int = 0
-    encoder: EncoderConfig = EncoderConfig()
-    augment: AugmentConfig = AugmentConfig()
+    encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
+    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
         _choice("loss", self.loss, LOSSES)

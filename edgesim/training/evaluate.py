@@ -1,4 +1,4 @@
-"""How good an encoder is on images that it was not trained on, in PyTorch; the metrics are edgesim.metrics."""
+"""How good a float encoder is on images that it was not trained on; the metrics are edgesim.metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def embed_pixels(
     for start in range(0, len(pixels), batch_size):
         batch = normalise(pixels[start : start + batch_size], spec)
         found.append(encoder.embed(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)).cpu().numpy())
-    return np.concatenate(found).astype(np.float32)
+    return np.asarray(np.concatenate(found), dtype=np.float32)
 
 
 def evaluate(

@@ -37,13 +37,13 @@ def jpeg_round_trip(images: Tensor, quality: Tensor) -> Tensor:
     position = torch.arange(8, device=images.device, dtype=images.dtype)
     cosine = torch.cos((2 * position[None, :] + 1) * position[:, None] * math.pi / 16) / 2
     cosine[0] /= math.sqrt(2)
-    ycc = torch.einsum("ij,njhw->nihw", to_ycc, images * 255.0)
+    ycc = torch.einsum("ij,njhw->nihw", to_ycc, images * 255.0).round()
     ycc[:, 0] -= 128.0
     blocks = ycc.view(count, 3, side // 8, 8, side // 8, 8).permute(0, 1, 2, 4, 3, 5)
     table = quantisation_tables(quality)[:, :, None, None]
     coefficients = cosine @ blocks @ cosine.T
     blocks = cosine.T @ ((coefficients / table).round() * table) @ cosine
-    ycc = blocks.permute(0, 1, 2, 4, 3, 5).reshape(count, 3, side, side).clone()
+    ycc = blocks.permute(0, 1, 2, 4, 3, 5).reshape(count, 3, side, side).round()
     ycc[:, 0] += 128.0
     rgb = torch.einsum("ij,njhw->nihw", torch.linalg.inv(to_ycc), ycc)
     return (rgb.round() / 255.0).clamp(0, 1)

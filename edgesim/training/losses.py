@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def multi_similarity_pairs(
-    similarity: Tensor, labels: Tensor, epsilon: float = 0.1
-) -> tuple[Tensor, Tensor]:
+def multi_similarity_pairs(similarity: Tensor, labels: Tensor, epsilon: float = 0.1) -> tuple[Tensor, Tensor]:
     """Choose the informative pairs of every anchor (Wang et al., CVPR 2019, arXiv 1904.06627, section 3.2).
 
     A negative is kept when it is more similar than the least similar positive minus epsilon, a positive when

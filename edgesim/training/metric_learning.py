@@ -1,7 +1,7 @@
 """The training loop of metric learning: batches of views in, an encoder that tells images apart out.
 
 A run is a folder: `config.toml` (resolved settings), `checkpoint.pt` (to resume from), `encoder.pt` (the
-averaged weights, what export takes), `log.jsonl` (one line an epoch) and `metrics.json` (measured at the end).
+averaged weights, what export takes), `log.jsonl` (one line an epoch) and `metrics.json` (measured last).
 Every step's chance depends on the seed and the step's number alone: on a CPU with a given number of threads a
 resumed run ends with the same weights, bit for bit, as one that was never interrupted.
 """
@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +81,7 @@ class Trainer:
         progress = (step - warmup) / max(1.0, total - warmup)
         return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
-    def train_epoch(self, bar: tqdm[None]) -> dict[str, float]:
+    def train_epoch(self, bar: tqdm[Any]) -> dict[str, float]:
         """Train for one epoch; returns its number, mean loss, last learning rate and images per second."""
         self.encoder.train()
         start, seen, losses = time.perf_counter(), 0, []
@@ -216,6 +217,7 @@ def train(
     else:
         write_atomic(run / CONFIG_FILE, config.to_toml().encode())
     total = config.epochs * trainer.steps_per_epoch
+    bar: tqdm[Any]
     with tqdm(total=total, initial=trainer.step, desc="training", unit="step", disable=None) as bar:
         while trainer.epoch < config.epochs:
             record = trainer.train_epoch(bar)

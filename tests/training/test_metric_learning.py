@@ -1,0 +1,134 @@
+"""The loop: it learns, resumes to the same bits, is decided by its seed, and refuses other settings."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from edgesim.errors import UsageError
+from edgesim.models.encoder import EncoderConfig
+from edgesim.training.checkpoint import load_encoder, weights_sha256
+from edgesim.training.config import AugmentConfig, TrainingConfig
+from edgesim.training.datasets import ImageSet
+from edgesim.training.metric_learning import Trainer, train
+
+SMALL = TrainingConfig(
+    name="small",
+    epochs=4,
+    batch_size=16,
+    views=4,
+    warmup_epochs=1.0,
+    learning_rate=5e-3,
+    encoder=EncoderConfig(
+        input_size=16,
+        patch=1,
+        widths=(8, 8, 8, 8),
+        strides=(1, 2, 1, 2),
+        embedding_dim=8,
+        involution_reduction=1,
+    ),
+    augment=AugmentConfig(),
+)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """48 pictures of 4 classes: a bright square in one of the corners, over noise."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(48) % 4
+    pixels = rng.integers(0, 120, (48, 16, 16, 3)).astype(np.uint8)
+    for picture, label in zip(pixels, labels, strict=True):
+        row, column = divmod(int(label), 2)
+        picture[row * 8 : row * 8 + 7, column * 8 : column * 8 + 7] = 255
+    return ImageSet(pixels, labels.astype(np.int64), ("a", "b", "c", "d"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def digest(run):
+    return weights_sha256(load_encoder(run)[0])
+
+
+@pytest.mark.parametrize("loss", ["ms", "ce"])
+def test_it_learns_to_tell_classes_apart(images, tmp_path, loss):
+    upright = AugmentConfig(crop_area_min=0.9, rotation_share=0, flip_share=0, paste_share=0, overlay_share=0)
+    config = dataclasses.replace(SMALL, loss=loss, epochs=40, augment=upright)
+    untrained = train(dataclasses.replace(config, epochs=0), images, images, tmp_path / "0", "cpu")
+    trained = train(config, images, images, tmp_path / "1", "cpu")
+    assert trained["precision_at_1"] == 1.0
+    assert untrained["precision_at_1"] < 0.95
+    log = [json.loads(line) for line in (tmp_path / "1" / "log.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in log] == list(range(1, 41))
+    assert log[-1]["loss"] < log[0]["loss"] / 2
+    assert json.loads((tmp_path / "1" / "metrics.json").read_text()) == trained
+
+
+@pytest.mark.parametrize(("loss", "positives"), [("ms", "views"), ("ce", "class")])
+def test_an_interrupted_run_resumes_to_the_same_weights(images, tmp_path, monkeypatch, loss, positives):
+    config = dataclasses.replace(SMALL, loss=loss, positives=positives)
+    train(config, images, None, tmp_path / "whole", "cpu")
+
+    whole_epoch, epochs = Trainer.train_epoch, []
+
+    def interrupted(self, bar):
+        epochs.append(self.epoch)
+        if len(epochs) == 3:
+            raise KeyboardInterrupt
+        return whole_epoch(self, bar)
+
+    monkeypatch.setattr(Trainer, "train_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, images, None, tmp_path / "parts", "cpu")
+    unfinished = digest(tmp_path / "parts")
+    train(config, images, None, tmp_path / "parts", "cpu")
+    assert epochs == [0, 1, 2, 2, 3]
+    assert digest(tmp_path / "parts") == digest(tmp_path / "whole") != unfinished
+
+
+def test_the_seed_decides(images, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(dataclasses.replace(SMALL, seed=seed, epochs=2), images, None, tmp_path / name, "cpu")
+    assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
+
+
+def test_other_settings_are_refused(images, tmp_path):
+    train(dataclasses.replace(SMALL, epochs=1), images, None, tmp_path, "cpu")
+    with pytest.raises(
+        UsageError,
+        match=re.escape(
+            f"{tmp_path}: was trained with learning_rate = 0.005, not 0.1; "
+            "repeat the settings to resume, or choose another --out"
+        ),
+    ):
+        train(dataclasses.replace(SMALL, epochs=1, learning_rate=0.1), images, None, tmp_path, "cpu")
+    with pytest.raises(UsageError, match="was trained on 48 images, 47 are there now; choose another --out"):
+        train(dataclasses.replace(SMALL, epochs=1), images.subset(np.arange(47)), None, tmp_path, "cpu")
+
+
+def test_the_schedule_warms_up_and_ends_at_zero(images):
+    trainer = Trainer(dataclasses.replace(SMALL, epochs=10, warmup_epochs=2.0), images, "cpu")
+    assert trainer.steps_per_epoch == 3
+    rates = [trainer.learning_rate(step) for step in range(31)]
+    assert rates[:6] == pytest.approx([5e-3 * (i + 1) / 6 for i in range(6)])
+    assert rates[18] == pytest.approx(5e-3 / 2)  # half way down the cosine
+    assert rates[30] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_average_follows_its_formula(images):
+    trainer = Trainer(SMALL, images, "cpu")
+    start = trainer.average.embedding.weight.clone()
+    with torch.no_grad():
+        trainer.encoder.embedding.weight.add_(1.0)
+    trainer.step = 90
+    trainer._update_average()
+    # min(0.999, (1 + 90) / (10 + 90)) = 0.91 of the old, 0.09 of the new.
+    torch.testing.assert_close(trainer.average.embedding.weight, start + 0.09)

@@ -109,7 +109,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         ) from error
     try:
         manifest: dict[str, Any] = json.loads(raw)
-        digest = manifest.pop("sha256")
+        del manifest["sha256"]
         version = manifest["format_version"]
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise BundleError(f"{path}: changed or damaged; copy the bundle again") from error
@@ -118,8 +118,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             f"{path}: bundle format {version}, this edgesim reads format {FORMAT_VERSION}; "
             "export it again or install the matching edgesim"
         )
-    # The text as well as its meaning is compared, so that no byte of it can change unseen.
-    if digest != _digest(manifest) or raw != _manifest_text(manifest):
+    # The text is made again, digest and all, so that no byte of it can change unseen.
+    if raw != _manifest_text(manifest):
         raise BundleError(f"{path}: changed or damaged; copy the bundle again")
     return manifest
 
@@ -174,7 +174,7 @@ def write_bundle(
         folder: must not exist, unless `overwrite` is given and it holds a bundle.
         spec, encoder_id, models, recipe, gates, made_by: see `Bundle`.
         files: file name -> content, for every file but the manifest.
-        overwrite: replace the bundle that is there.
+        overwrite: replace the bundle that is there; if that fails, it is kept.
 
     Raises:
         BundleError: `folder` exists.
@@ -210,10 +210,23 @@ def _replace_folder(folder: Path, files: dict[str, bytes]) -> None:
                 stream.flush()
                 # Left to the kernel, a power cut after the rename could leave empty files in place.
                 os.fsync(stream.fileno())
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
+        _move_into_place(temporary, folder)
         sync_folder(folder.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _move_into_place(temporary: Path, folder: Path) -> None:
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    # The old bundle goes only when the new one stands.
+    old = temporary.with_name(f"{temporary.name}.old")
+    folder.rename(old)
+    try:
+        temporary.rename(folder)
+    except BaseException:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

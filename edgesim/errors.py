@@ -75,7 +75,7 @@ class StorageError(EdgesimError):
 
 
 # Which extra brings which top-level module; the message then names the exact cure.
-_EXTRA_OF = {
+EXTRA_OF = {
     "torch": "train",
     "onnx": "export",
     "onnxscript": "export",
@@ -96,9 +96,9 @@ def missing_dependency(error: ModuleNotFoundError, purpose: str) -> MissingDepen
     and must not be hidden behind advice to install something.
     """
     module = (error.name or "").split(".")[0]
-    if module not in _EXTRA_OF:
+    if module not in EXTRA_OF:
         raise error
     return MissingDependencyError(
         f"{purpose} needs the package {module}, which is not installed. "
-        f"Run: pip install 'edgesim[{_EXTRA_OF[module]}]'"
+        f"Run: pip install 'edgesim[{EXTRA_OF[module]}]'"
     )

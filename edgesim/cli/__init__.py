@@ -1,1 +1,14 @@
 """The command line: parse, call the library once, print. Heavy imports stay inside the commands."""
+
+# Every command and its line on the help page, in the order of that page; the module of the same name has the
+# rest. It is here so that the page needs none of the modules.
+COMMANDS = {
+    "demo": "see it work on real photographs",
+    "index": "add images to an index, list and remove them",
+    "query": "look images up in an index",
+    "train": "train the compact encoder",
+    "export": "make int8 models for a device and check them",
+    "bundle": "check a bundle on this machine, or show what it holds",
+    "profiles": "list the device profiles, or show one with its sources",
+    "doctor": "say what this machine has, what is missing, and the cure",
+}

@@ -6,14 +6,11 @@ import argparse
 import importlib
 import os
 import sys
+from collections.abc import Container
 
 from edgesim import __version__
+from edgesim.cli import COMMANDS
 from edgesim.errors import EdgesimError, StorageError
-
-# One module a command, in the order of the help page. Each offers add_parser(subparsers), which sets the
-# default `run` to a function of the parsed arguments that returns the exit status. Their module level
-# imports are cheap; whatever is heavy is imported inside `run`.
-COMMANDS = ("demo", "index", "query", "train", "export", "bundle", "profiles", "doctor")
 
 _EPILOG = """\
 exit status: 0 success; 2 wrong request; 3 unusable input; 4 damaged bundle; 5 damaged or foreign index;
@@ -21,8 +18,17 @@ exit status: 0 success; 2 wrong request; 3 unusable input; 4 damaged bundle; 5 d
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands; docs/cli.md is generated from it."""
+def build_parser(commands: Container[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the program; docs/cli.md is generated from it.
+
+    Each command's module offers `add_parser(subparsers)`, which sets the default `run` to a function of the
+    parsed arguments that returns the exit status. Their module level imports are cheap; whatever is heavy is
+    imported inside `run`.
+
+    Args:
+        commands: those whose arguments are wanted. The others get a name and a line on the help page, and
+            their modules are not imported.
+    """
     parser = argparse.ArgumentParser(
         prog="edgesim",
         description="Image similarity search on small devices, offline.",
@@ -31,14 +37,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edgesim {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in COMMANDS:
-        importlib.import_module(f"edgesim.cli.{name}").add_parser(subparsers)
+    for name, purpose in COMMANDS.items():
+        if name in commands:
+            importlib.import_module(f"edgesim.cli.{name}").add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=purpose)
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status (see edgesim.errors)."""
-    args = build_parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    args = build_parser(commands=arguments).parse_args(arguments)
     try:
         status: int = args.run(args)
         sys.stdout.flush()

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgesim.cli import COMMANDS
+
 if TYPE_CHECKING:
     from edgesim.training.config import TrainingConfig
     from edgesim.training.datasets import ImageSet
@@ -23,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "train",
-        help="train the compact encoder",
+        help=COMMANDS["train"],
         description="Train the compact encoder by metric learning. Needs: pip install 'edgesim[train]'.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -60,17 +62,12 @@ def run(args: argparse.Namespace) -> int:
     from edgesim.errors import missing_dependency
 
     try:
-        import torch
-
         from edgesim.training.metric_learning import train
     except ModuleNotFoundError as error:
         raise missing_dependency(error, "edgesim train") from error
     config = _config(args)
-    device = args.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     images, held_out = _images(config)
-    metrics = train(config, images, held_out, args.out, device)
+    metrics = train(config, images, held_out, args.out, args.device)
     _report(args, config, images, metrics)
     return 0
 

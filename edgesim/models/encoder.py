@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import Any
+import math
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,21 +20,22 @@ from torch.nn import functional
 from edgesim.models.involution import Involution
 
 _ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
+_COUNTS = ("patch", "involution_groups", "involution_reduction", "widths", "strides", "embedding_dim")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """Architecture of a `CompactEncoder`.
+    """Architecture of a `CompactEncoder`. Raises `ValueError` if the parts do not fit together.
 
     Attributes:
-        input_size: S, side of the square RGB input in pixels.
+        input_size: S, side of the square RGB input in pixels; a multiple of `patch` times all strides.
         patch: the input's patch x patch blocks become channels before the involution (space to depth): a
             photo keeps its detail while the costly layer sees fewer pixels. 1 leaves the input as it is.
-        involution_kernel: K of the involution; 0 leaves the layer out.
-        involution_groups: G of the involution.
+        involution_kernel: K of the involution, odd; 0 leaves the layer out.
+        involution_groups: G of the involution, a divisor of its 3 * patch**2 channels.
         involution_reduction: r of the involution.
         widths: output channels of the 3x3 convolutions.
-        strides: their strides; patch times their product must divide `input_size`.
+        strides: their strides, as many as there are widths.
         embedding_dim: D.
         activation: `gelu` or `relu`.
     """
@@ -47,6 +50,32 @@ class EncoderConfig:
     embedding_dim: int = 128
     activation: str = "gelu"
 
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.strides) or not self.widths:
+            raise ValueError(f"widths and strides must be equally many, got {self.widths} and {self.strides}")
+        for name in _COUNTS:
+            if np.min(getattr(self, name)) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        step = self.patch * math.prod(self.strides)
+        if self.input_size < 1 or self.input_size % step:
+            raise ValueError(
+                f"input_size must be a multiple of patch * strides, {step}, got {self.input_size}"
+            )
+        if self.involution_kernel and (self.involution_kernel < 0 or self.involution_kernel % 2 == 0):
+            raise ValueError(f"involution_kernel must be odd, or 0 for none, got {self.involution_kernel}")
+        if self.involution_kernel and self.channels % self.involution_groups:
+            raise ValueError(
+                f"involution_groups must divide the {self.channels} channels, 3 * patch**2, "
+                f"got {self.involution_groups}"
+            )
+        if self.activation not in _ACTIVATIONS:
+            raise ValueError(f"activation must be {' or '.join(_ACTIVATIONS)}, got {self.activation!r}")
+
+    @property
+    def channels(self) -> int:
+        """Channels of the involution's input: the colours of every pixel of a patch."""
+        return 3 * self.patch**2
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
@@ -54,7 +83,8 @@ class EncoderConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> EncoderConfig:
         """Build a configuration from `to_dict`'s result."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**arguments)
 
 
 class CompactEncoder(nn.Module):
@@ -67,7 +97,7 @@ class CompactEncoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        channels = 3 * config.patch**2
+        channels = config.channels
         self.patches = nn.PixelUnshuffle(config.patch) if config.patch > 1 else nn.Identity()
         self.involution = (
             Involution(
@@ -107,16 +137,15 @@ def for_export(encoder: CompactEncoder) -> CompactEncoder:
     BatchNorm is folded into the convolution before it, and the involution becomes a matrix product.
     """
     exported = copy.deepcopy(encoder).eval()
-    layers = list(exported.convolutions)
     folded: list[nn.Module] = []
-    for layer in layers:
+    for layer in exported.convolutions:
         if isinstance(layer, nn.BatchNorm2d):
-            folded[-1] = nn.utils.fusion.fuse_conv_bn_eval(folded[-1], layer)
+            folded[-1] = nn.utils.fusion.fuse_conv_bn_eval(cast(nn.Conv2d, folded[-1]), layer)
         else:
             folded.append(layer)
     exported.convolutions = nn.Sequential(*folded)
-    if exported.involution is not None:
-        involution = exported.involution
+    involution = exported.involution
+    if involution is not None and isinstance(involution.norm, nn.BatchNorm2d):
         involution.reduce = nn.utils.fusion.fuse_conv_bn_eval(involution.reduce, involution.norm)
         involution.norm = nn.Identity()
         involution.exportable = True
@@ -131,4 +160,4 @@ def parameter_count(encoder: nn.Module) -> int:
 @torch.no_grad()
 def embed_batches(encoder: CompactEncoder, images: Tensor, batch_size: int = 256) -> Tensor:
     """Return the L2-normalised embeddings (N, D) of normalised images (N, 3, S, S), batch by batch."""
-    return torch.cat([encoder.embed(batch) for batch in images.split(batch_size)])
+    return torch.cat([encoder.embed(batch) for batch in torch.split(images, batch_size)])

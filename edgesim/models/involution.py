@@ -52,7 +52,7 @@ class Involution(nn.Module):
         hidden = max(1, channels // reduction)
         self.pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
         self.reduce = nn.Conv2d(channels, hidden, 1, bias=False)
-        self.norm = nn.BatchNorm2d(hidden)
+        self.norm: nn.Module = nn.BatchNorm2d(hidden)
         self.span = nn.Conv2d(hidden, kernel_size**2 * groups, 1)
 
     def kernels(self, x: Tensor) -> Tensor:

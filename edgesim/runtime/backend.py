@@ -13,11 +13,14 @@ class Backend(Protocol):
 
     Attributes:
         engine: the engine's name: `onnxruntime`, `litert` or `tflite-runtime`.
-        version: the engine's version.
     """
 
     engine: str
-    version: str
+
+    @property
+    def version(self) -> str:
+        """The engine's version."""
+        ...
 
     def infer(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the raw embeddings (N, D) of normalised images (N, S, S, 3), both float32.

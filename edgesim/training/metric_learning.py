@@ -43,12 +43,12 @@ class Trainer:
     Args:
         config: the settings.
         images: what to train on, at `source_size`.
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
     """
 
     def __init__(self, config: TrainingConfig, images: ImageSet, device: str) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.images, self.device = config, images, torch.device(device)
+        self.config, self.images, self.device = config, images, _pick_device(device)
         self.spec = ModelSpec(
             name=config.name,
             input_size=config.encoder.input_size,
@@ -194,6 +194,12 @@ def _first_difference(old: str, new: str) -> str:
     return "was trained with other settings"
 
 
+def _pick_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
 def train(
     config: TrainingConfig, images: ImageSet, held_out: ImageSet | None, run: Path, device: str
 ) -> dict[str, float]:
@@ -204,7 +210,7 @@ def train(
         images: what to train on.
         held_out: what to measure on; None measures nothing.
         run: the run folder, made if absent.
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
 
     Raises:
         UsageError: the folder holds a run with other settings.

@@ -1,0 +1,108 @@
+"""`edgesim doctor`: what this machine has, what is missing, and the cure."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from edgesim.cli import COMMANDS
+
+if TYPE_CHECKING:
+    from edgesim.machine import Machine, Package
+    from edgesim.profiles import DeviceProfile
+
+_EPILOG = """\
+exit status: 0 when one inference engine works and the built-in bundle is intact; 4 when the bundle is not;
+6 when no engine works
+
+example:
+  edgesim doctor
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help=COMMANDS["doctor"],
+        description="Say what this machine has (CPU features, inference engines, versions), what is missing, "
+        "and the cure. Each engine is tried in a process of its own.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report; a working engine and an intact bundle are what success means."""
+    from edgesim import machine
+    from edgesim.errors import BundleError, MissingDependencyError
+
+    here = machine.read_machine()
+    packages = machine.read_packages()
+    profile = machine.best_profile(here)
+    bundle, damage = None, None
+    # The bundle's checker imports numpy, which could take this process down.
+    if any(package.name == "numpy" and package.works for package in packages):
+        try:
+            bundle = machine.check_builtin_bundle()
+        except BundleError as error:
+            damage = error
+    report = _json if args.json else _text
+    print(report(here, packages, profile, bundle or (str(damage) if damage else "not checked: numpy fails")))
+    if not any(package.works for package in packages if package.name in machine.ENGINE_PACKAGES):
+        raise MissingDependencyError("no inference engine works here; see the cures above")
+    if damage:
+        raise BundleError(
+            "the built-in bundle is damaged, see above; run: pip install --force-reinstall --no-deps edgesim"
+        )
+    return 0
+
+
+def _json(here: Machine, packages: list[Package], profile: DeviceProfile | None, bundle: str) -> str:
+    import dataclasses
+    import json
+
+    from edgesim import __version__
+
+    report = {
+        "edgesim": __version__,
+        "machine": dataclasses.asdict(here),
+        "profile": profile.name if profile else None,
+        "bundle": bundle,
+        "packages": [dataclasses.asdict(package) for package in packages],
+    }
+    return json.dumps(report, indent=2)
+
+
+def _text(here: Machine, packages: list[Package], profile: DeviceProfile | None, bundle: str) -> str:
+    from edgesim import __version__
+    from edgesim.cli.tables import format_table
+
+    fit = (
+        f"{profile.name} ({profile.title})"
+        if profile
+        else f"none for {here.architecture} with these features"
+    )
+    facts = [
+        ("edgesim", __version__),
+        ("cpu", f"{here.cpu}, {here.cores} cores, {here.architecture}"),
+        ("features", " ".join(here.features) or "none that matter here"),
+        ("memory", f"{here.memory_mb} MiB"),
+        ("system", f"{here.os}, Python {here.python}"),
+        ("best profile", fit),
+        ("built-in bundle", bundle),
+    ]
+    works = {True: "yes", False: "no", None: "not tried"}
+    rows = [
+        (
+            package.name,
+            package.version or "-",
+            works[package.works] if package.version else "-",
+            "; ".join(filter(None, (package.problem, package.cure))),
+        )
+        for package in packages
+    ]
+    found = format_table(("package", "version", "works", "what to do"), rows)
+    return f"{format_table(('this machine', ''), facts)}\n\n{found}"

@@ -1,0 +1,212 @@
+"""`edgesim index`: add images to an index, list and remove them, and look after it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgesim.cli import COMMANDS
+
+if TYPE_CHECKING:
+    from edgesim.runtime.ingest import AddReport
+
+_HELP_JSON = "print the result as JSON"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its actions to the parser."""
+    parser = subparsers.add_parser(
+        "index",
+        help=COMMANDS["index"],
+        description="An index is a folder that holds the vectors, paths and labels of images.",
+        epilog="example:\n  edgesim index add parts photos/\n  edgesim index stats parts\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    _add_action(actions)
+    listed = _action(actions, "list", "print the entries", "edgesim index list parts")
+    listed.add_argument("--json", action="store_true", help=_HELP_JSON)
+    listed.set_defaults(run=run_list)
+    removed = _action(actions, "remove", "remove entries", "edgesim index remove parts photos/old.jpg")
+    removed.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="an image's path, or that of a folder around images",
+    )
+    removed.set_defaults(run=run_remove)
+    stats = _action(actions, "stats", "print figures about the index", "edgesim index stats parts")
+    stats.add_argument("--json", action="store_true", help=_HELP_JSON)
+    stats.set_defaults(run=run_stats)
+    rebuilt = _action(actions, "rebuild", "build the search graph anew", "edgesim index rebuild parts")
+    rebuilt.set_defaults(run=run_rebuild)
+
+
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, purpose: str, example: str
+) -> argparse.ArgumentParser:
+    parser = actions.add_parser(
+        name,
+        help=purpose,
+        description=_DESCRIPTIONS[name],
+        epilog=f"example:\n  {example}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
+    return parser
+
+
+_DESCRIPTIONS = {
+    "add": "Add images, and the images below folders. May be run again at any time: nothing is added twice,\n"
+    "changed files are brought up to date, and labels are merged. An image is known by its absolute path.",
+    "list": "Print the path and the labels of each entry.",
+    "remove": "Remove entries from an index. The image files are not touched.",
+    "stats": "Print how many entries there are, which encoder made them, how they are searched, and sizes.",
+    "rebuild": "Build the search graph of a large index anew. Small ones are searched exactly, without.",
+}
+
+
+def _add_action(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _action(actions, "add", "add images", "edgesim index add parts photos/ --label line=3")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image, or folder of images")
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="label for all these images; may be repeated",
+    )
+    parser.add_argument(
+        "--bundle",
+        metavar="BUNDLE",
+        help="encoder: 'builtin' or the folder of a bundle (default: the one that the index was made with, "
+        "'builtin' for a new index)",
+    )
+    parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
+    parser.add_argument("--json", action="store_true", help=_HELP_JSON)
+    parser.set_defaults(run=run_add)
+
+
+def run_add(args: argparse.Namespace) -> int:
+    """Add images and print what became of them."""
+    from edgesim.errors import InputError
+    from edgesim.runtime.matcher import Matcher
+
+    labels = _parse_labels(args.label)
+    with Matcher(args.index, args.bundle, args.engine, create=True) as matcher:
+        try:
+            report = matcher.add(args.paths, labels, progress=True)
+        except KeyboardInterrupt as interruption:
+            print(f"edgesim: {interruption}", file=sys.stderr)
+            return 130
+        entries = len(matcher.index)
+    for path, reason in report.skipped:
+        print(f"skipped {path}: {reason}", file=sys.stderr)
+    _print_report(args, report, entries)
+    if not report.added + report.updated + report.unchanged:
+        raise InputError("none of these images can be used; the reasons are above")
+    return 0
+
+
+def _parse_labels(pairs: list[str]) -> dict[str, str]:
+    from edgesim.errors import UsageError
+
+    labels = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--label: expected KEY=VALUE, got {pair!r}")
+        labels[key] = value
+    return labels
+
+
+def _print_report(args: argparse.Namespace, report: AddReport, entries: int) -> None:
+    if args.json:
+        skipped = [{"path": path, "reason": reason} for path, reason in report.skipped]
+        counts = {"added": report.added, "updated": report.updated, "unchanged": report.unchanged}
+        _print_json({"index": str(args.index), **counts, "skipped": skipped, "entries": entries})
+        return
+    print(
+        f"{args.index}: {report.added} added, {report.updated} updated, {report.unchanged} unchanged, "
+        f"{len(report.skipped)} skipped; {entries} entries"
+    )
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    print(json.dumps(value, indent=2))
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print all entries."""
+    import dataclasses
+
+    from edgesim.cli.tables import format_table
+    from edgesim.runtime.entry import format_labels
+    from edgesim.runtime.index import Index
+
+    with Index.open(args.index, read_only=True) as index:
+        entries = index.entries()
+    if args.json:
+        _print_json([dataclasses.asdict(entry) for entry in entries])
+    else:
+        print(format_table(("path", "labels"), [(e.path, format_labels(e.labels)) for e in entries]))
+    return 0
+
+
+def run_remove(args: argparse.Namespace) -> int:
+    """Remove entries."""
+    from edgesim.runtime.index import Index
+
+    with Index.open(args.index) as index:
+        removed = index.remove(args.paths)
+        index.refresh_graph()
+        print(f"{args.index}: {removed} removed; {len(index)} entries")
+    return 0
+
+
+def run_stats(args: argparse.Namespace) -> int:
+    """Print figures about an index."""
+    from edgesim.runtime.index import Index
+
+    with Index.open(args.index, read_only=True) as index:
+        stats = index.stats()
+    if args.json:
+        _print_json(stats)
+    else:
+        print("\n".join(f"{key}: {value}" for key, value in _stats_lines(stats)))
+    return 0
+
+
+def _stats_lines(stats: dict[str, Any]) -> list[tuple[str, str]]:
+    labels = [
+        f"{key} ({label['entries']} entries, {label['values']} values)"
+        for key, label in stats["labels"].items()
+    ]
+    return [
+        ("entries", str(stats["entries"])),
+        ("encoder", f"{stats['encoder']} ({stats['encoder_id']}), {stats['embedding_dim']} dimensions"),
+        ("bundle", stats["bundle"]),
+        ("search", "HNSW" if stats["search"] == "hnsw" else "exact"),
+        ("search graph", stats["graph"]),
+        ("labels", ", ".join(labels) or "none"),
+        *((name, f"{size} bytes") for name, size in stats["bytes"].items()),
+    ]
+
+
+def run_rebuild(args: argparse.Namespace) -> int:
+    """Build the search graph anew."""
+    from edgesim.runtime.index import Index
+
+    with Index.open(args.index) as index:
+        rebuilt = index.rebuild_graph()
+        print(
+            f"{args.index}: search graph of {len(index)} entries rebuilt"
+            if rebuilt
+            else f"{args.index}: {len(index)} entries are searched exactly and need no search graph"
+        )
+    return 0

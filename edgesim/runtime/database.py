@@ -1,0 +1,115 @@
+"""SQLite as edgesim uses it: connections, transactions, and its errors in the words of ours.
+
+Everything is journalled by rollback (journal_mode DELETE) and synchronised to the disk in full, so that a
+commit that has returned survives a power cut, and a folder on a read-only medium can be read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgesim.errors import EdgesimError, IndexStoreError, StorageError
+
+ENTRIES_FILE = "entries.sqlite3"
+# How many seconds a connection waits for another one's lock. A commit takes milliseconds, so a longer wait
+# means that somebody holds on to it.
+BUSY_TIMEOUT = 10.0
+
+
+def connect_to_write(folder: Path, *, create: bool = False) -> sqlite3.Connection:
+    """Open the index in `folder` for reading and writing."""
+    connection = _connect(folder, "rwc" if create else "rw")
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def connect_to_read(folder: Path) -> sqlite3.Connection:
+    """Open the index in `folder` so that nothing can be written, not even a lock file."""
+    connection = _connect(folder, "ro")
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise
+        # A writer was killed amid a commit. Only a connection that may write can undo the half of it.
+        with contextlib.closing(_connect(folder, "rw")) as writer:
+            writer.execute("SELECT 1 FROM sqlite_master").fetchone()
+    return connection
+
+
+def _connect(folder: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{(folder / ENTRIES_FILE).absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+
+
+def check_length(folder: Path, connection: sqlite3.Connection) -> None:
+    """Raise `IndexStoreError` if the file was cut off; to be called in a transaction.
+
+    SQLite takes a cut within the last page for zeros.
+    """
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    if (folder / ENTRIES_FILE).stat().st_size < pages * size:
+        raise damaged(folder, "cut off")
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
+    """Run the block in one transaction, `DEFERRED` to read or `IMMEDIATE` to write; roll back if it fails."""
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite has rolled back by itself after some errors, such as a full disk.
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def reported(folder: Path) -> Iterator[None]:
+    """Turn SQLite's errors into `IndexStoreError` or `StorageError` about the index in `folder`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translated(folder, error) from error
+    except UnicodeDecodeError as error:  # text, or a message about it, that is none
+        raise damaged(folder, error) from error
+
+
+def damaged(folder: Path, detail: object) -> IndexStoreError:
+    """Return the error for an index whose content makes no sense."""
+    return IndexStoreError(
+        f"{folder}: {ENTRIES_FILE} is damaged ({detail}); restore it from a copy, or make a new index"
+    )
+
+
+def _translated(folder: Path, error: sqlite3.Error) -> EdgesimError:
+    # Errors raised by the Python module itself carry no code.
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    match code & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return IndexStoreError(
+                f"{folder}: another program is writing to this index; run the command again when it is done"
+            )
+        case sqlite3.SQLITE_FULL:
+            return StorageError(f"{folder}: the disk is full")
+        case sqlite3.SQLITE_READONLY if code == sqlite3.SQLITE_READONLY_ROLLBACK:
+            return StorageError(
+                f"{folder}: a write was interrupted and cannot be undone, as the folder is read-only; "
+                "make it writable and run the command again"
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return StorageError(f"{folder}: read-only, or not yours to write; nothing was changed")
+        case sqlite3.SQLITE_IOERR:
+            return StorageError(f"{folder}: the disk fails ({error}); check it")
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:
+            # SQLITE_ERROR: our statements are sound, so a table is missing.
+            return IndexStoreError(f"{folder}: {ENTRIES_FILE} is not an index of edgesim ({error})")
+        case _:
+            return damaged(folder, error)

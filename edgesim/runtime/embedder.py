@@ -1,0 +1,116 @@
+"""From photos to embeddings: a bundle, loaded into an inference engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgesim.builtin import bundle_folder
+from edgesim.bundle import Bundle
+from edgesim.errors import BundleError
+from edgesim.metrics import l2_normalise, paired_cosine
+from edgesim.model_spec import PREPROCESS_VERSION
+from edgesim.preprocess import load_pixels, normalise, resize_image
+from edgesim.runtime.engines import load_backend, model_format
+
+BUILTIN = "builtin"
+# Golden embeddings are not reproduced to the bit everywhere: int8 kernels differ in rounding, and on x86 CPUs
+# with AVX2 but without VNNI, sums of products of signed weights saturate at 16 bits (cosine about 0.9997).
+# Below this limit something is broken. Our choice.
+SELF_TEST_COSINE = 0.99
+
+
+def open_bundle(name_or_path: str) -> Bundle:
+    """Load the bundle in a folder, or the one that ships with edgesim if the name is `builtin`.
+
+    Raises:
+        BundleError: no bundle there, or one that is damaged.
+    """
+    return Bundle.load(bundle_folder() if name_or_path == BUILTIN else Path(name_or_path))
+
+
+class Embedder:
+    """Computes embeddings with the encoder of a bundle.
+
+    Attributes:
+        bundle: the bundle.
+        engine: name of the engine in use, one of `edgesim.runtime.engines.ENGINES`.
+
+    Args:
+        bundle: a loaded bundle.
+        engine: force an engine; by default the first installed one that fits.
+        threads: how many CPU threads one inference may use.
+
+    Raises:
+        BundleError: made for another preprocessing, or the engine cannot load the model.
+        UsageError, MissingDependencyError: see `edgesim.runtime.engines.load_backend`.
+    """
+
+    def __init__(self, bundle: Bundle, engine: str | None = None, threads: int = 1) -> None:
+        if bundle.spec.preprocess_version != PREPROCESS_VERSION:
+            raise BundleError(
+                f"{bundle.folder}: made for preprocessing version {bundle.spec.preprocess_version}, this "
+                f"edgesim has version {PREPROCESS_VERSION}; install the matching edgesim or export it again"
+            )
+        self.bundle = bundle
+        self._backend = load_backend(bundle, engine, threads)
+        self.engine = self._backend.engine
+
+    @property
+    def engine_version(self) -> str:
+        """The version of the engine in use."""
+        return self._backend.version
+
+    def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the L2-normalised embeddings (N, D), float32, of RGB pixels (N, S, S, 3), uint8.
+
+        S is the spec's `input_size`; raises `ValueError` for another shape or dtype.
+        """
+        size = self.bundle.spec.input_size
+        if pixels.shape[1:] != (size, size, 3) or pixels.dtype != np.uint8:
+            raise ValueError(
+                f"pixels must be uint8 of shape (N, {size}, {size}, 3), got {pixels.dtype} {pixels.shape}"
+            )
+        if len(pixels) == 0:
+            return np.empty((0, self.bundle.spec.embedding_dim), dtype=np.float32)
+        return l2_normalise(self._backend.infer(normalise(pixels, self.bundle.spec)))
+
+    def embed_image(self, source: Path | bytes | Image.Image, name: str | None = None) -> NDArray[np.float32]:
+        """Return the L2-normalised embedding (D,) of one image.
+
+        Args:
+            source: a path, the bytes of an image file, or an upright decoded picture.
+            name: what messages call the image; by default its path.
+
+        Raises:
+            ImageError: it cannot be decoded, or is refused.
+        """
+        size = self.bundle.spec.input_size
+        if isinstance(source, Image.Image):
+            pixels = resize_image(source.convert("RGB"), size)
+        else:
+            pixels = load_pixels(source, size, name)
+        embedding: NDArray[np.float32] = self.embed_pixels(pixels[None])[0]
+        return embedding
+
+    def self_test(self) -> float:
+        """Recompute the bundle's golden embeddings; return the lowest cosine with the recorded ones.
+
+        Raises:
+            BundleError: the lowest cosine is below `SELF_TEST_COSINE`: on this machine the encoder does not
+                compute what it computed where it was made.
+        """
+        images, golden = self.bundle.golden(model_format(self.engine))
+        computed = np.stack([self.embed_image(image, name="golden image") for image in images])
+        lowest = float(paired_cosine(computed, golden).min())
+        # Written so that NaN fails too.
+        if not lowest >= SELF_TEST_COSINE:
+            raise BundleError(
+                f"{self.bundle.folder}: self-test failed, {self.engine} {self.engine_version} reproduces the "
+                f"golden embeddings with a cosine of {lowest:.4f}, the limit is {SELF_TEST_COSINE}; "
+                "try another --engine"
+            )
+        return lowest

@@ -1,0 +1,72 @@
+"""Which inference engines are installed, and which one runs a bundle."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from edgesim import engines
+from edgesim.bundle import Bundle
+from edgesim.errors import MissingDependencyError, UsageError
+from edgesim.names import nearest
+from edgesim.runtime.backend import Backend
+
+# In the order of preference: our choice, by the speed of an int8 encoder on a desktop CPU.
+ENGINES = ("onnxruntime", "litert", "tflite-runtime")
+
+
+def available_engines() -> list[str]:
+    """Return the names of the installed engines, the preferred one first, without importing any.
+
+    Importing costs time and memory, and an engine built for another CPU dies of it.
+    """
+    return [name for name in ENGINES if importlib.util.find_spec(engines.ENGINES[name].module) is not None]
+
+
+def model_format(engine: str) -> str:
+    """Return the model format that an engine runs: `onnx` or `tflite`."""
+    return engines.ENGINES[engine].model_format
+
+
+def load_backend(bundle: Bundle, engine: str | None = None, threads: int = 1) -> Backend:
+    """Load a bundle's model into an engine.
+
+    Args:
+        bundle: where the model files are.
+        engine: one of `ENGINES`; by default the first installed one that the bundle has a model file for.
+        threads: how many CPU threads one inference may use.
+
+    Raises:
+        UsageError: no engine has that name.
+        MissingDependencyError: the engine, or any that fits, is not installed; the message holds the cure.
+        BundleError: the bundle has no model file for the engine, or the engine cannot load it.
+    """
+    engine = _fitting_engine(bundle) if engine is None else _installed(engine)
+    path = bundle.model_path(model_format(engine))
+    if engine == "onnxruntime":
+        from edgesim.runtime.onnx_backend import OnnxBackend
+
+        return OnnxBackend(path, threads)
+    from edgesim.runtime.tflite_backend import TfliteBackend
+
+    return TfliteBackend(path, engine, threads)
+
+
+def _fitting_engine(bundle: Bundle) -> str:
+    for engine in available_engines():
+        if model_format(engine) in bundle.models:
+            return engine
+    cures = [engines.ENGINES[name].cure for name in ENGINES if model_format(name) in bundle.models]
+    raise MissingDependencyError(
+        f"{bundle.folder}: no engine is installed for its {' or '.join(bundle.models)} model. "
+        f"Run: {' or: '.join(cures)}"
+    )
+
+
+def _installed(engine: str) -> str:
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r}{nearest(engine, ENGINES)}")
+    if engine not in available_engines():
+        raise MissingDependencyError(
+            f"the engine {engine} is not installed. Run: {engines.ENGINES[engine].cure}"
+        )
+    return engine

@@ -1,0 +1,60 @@
+"""What an index holds about one image."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One image in an index, apart from its vector.
+
+    Attributes:
+        entry_id: names this path with this content.
+        path: absolute path of the file.
+        sha256: of the file's content, 64 hexadecimal digits.
+        size: of the file, in bytes.
+        mtime_ns: when the file was last changed, in nanoseconds since 1970.
+        labels: what the user said about it.
+    """
+
+    entry_id: int
+    path: str
+    sha256: str
+    size: int
+    mtime_ns: int
+    labels: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NewEntry:
+    """What to write about one image, see `Entry`; its labels are merged with those that are there.
+
+    `vector` is the L2-normalised embedding (D,), float32; None if the content is the one that is there.
+    """
+
+    path: str
+    sha256: str
+    size: int
+    mtime_ns: int
+    labels: dict[str, str]
+    vector: NDArray[np.float32] | None
+
+
+def entry_path(path: str | Path) -> str:
+    """Return the absolute path that names an image in an index.
+
+    Symbolic links are kept, as `Path.resolve` would not: a photo keeps its name when its folder is moved
+    behind a link.
+    """
+    return os.path.abspath(path)  # noqa: PTH100
+
+
+def format_labels(labels: dict[str, str]) -> str:
+    """Return labels as the command line takes them: `key=value`, separated by spaces."""
+    return " ".join(f"{key}={value}" for key, value in labels.items())

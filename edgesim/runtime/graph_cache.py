@@ -1,0 +1,167 @@
+"""The search graph of a large index on disk: a cache of the entries that can be lost without harm.
+
+    graph.hnsw   written by hnswlib
+    graph.json   what it was made from, and the SHA-256 of graph.hnsw
+
+hnswlib trusts the files that it loads, so it is given only bytes whose SHA-256 has been compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import struct
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from edgesim.errors import StorageError
+from edgesim.files import sha256_file, write_atomic
+from edgesim.runtime.facts import IndexFacts
+from edgesim.runtime.graph import Graph
+from edgesim.runtime.store import EntryStore
+
+GRAPH_FILE = "graph.hnsw"
+GRAPH_FACTS_FILE = "graph.json"
+# Removed entries stay in a graph, marked; beyond this share of them it is built anew. Our choice.
+MAX_REMOVED_SHARE = 0.25
+
+State = Literal["fresh", "stale", "damaged", "missing"]
+
+
+class GraphCache:
+    """The graph files in the folder of an index."""
+
+    def __init__(self, folder: Path, facts: IndexFacts) -> None:
+        self._folder, self._facts = folder, facts
+
+    def state(self, generation: int) -> State:
+        """Return whether the files hold the graph of that generation of the entries."""
+        state, stream = self._open(generation)
+        if stream is not None:
+            stream.close()
+        return state
+
+    def load(self, generation: int | None) -> tuple[State, Graph | None]:
+        """Return the state of the files and, if it is fresh, the graph.
+
+        Args:
+            generation: of the entries; None if an older one will do.
+
+        Raises:
+            MissingDependencyError: there is a fresh graph, and hnswlib is not installed.
+        """
+        state, stream = self._open(generation)
+        if stream is None:
+            return state, None
+        with stream:
+            # By its descriptor, so that it is the very file whose checksum was compared, even if another
+            # program replaces it now.
+            try:
+                graph = Graph.load(f"/dev/fd/{stream.fileno()}", self._facts.spec.embedding_dim)
+            except RuntimeError:
+                return "damaged", None
+        return state, graph
+
+    def _open(self, generation: int | None) -> tuple[State, BinaryIO | None]:
+        try:
+            made_from = json.loads((self._folder / GRAPH_FACTS_FILE).read_bytes())
+            digest = made_from.pop("sha256")
+            expected = self._made_from(made_from["generation"] if generation is None else generation)
+            stream = (self._folder / GRAPH_FILE).open("rb")
+        except FileNotFoundError:
+            return "missing", None
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return "damaged", None
+        if made_from != expected:
+            stream.close()
+            return "stale", None
+        if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+            stream.close()
+            return "damaged", None
+        return "fresh", stream
+
+    def _made_from(self, generation: int) -> dict[str, Any]:
+        return {
+            "generation": generation,
+            "encoder_id": self._facts.encoder_id,
+            "embedding_dim": self._facts.spec.embedding_dim,
+            # hnswlib writes its structures as they lie in memory, without saying which version wrote them.
+            "hnswlib": _hnswlib_version(),
+            "platform": f"{sys.byteorder}-endian, {8 * struct.calcsize('P')} bits",
+        }
+
+    def refresh(self, store: EntryStore, *, anew: bool = False) -> None:
+        """Bring the files up to the entries: add and mark what has changed, or build the graph `anew`.
+
+        Raises:
+            MissingDependencyError: hnswlib is not installed.
+            StorageError: they cannot be written.
+        """
+        if not anew and self.state(store.generation()) == "fresh":
+            return
+        graph = None if anew else self.load(None)[1]
+        held = graph.ids() if graph else set()
+        with store.snapshot():
+            generation = store.generation()
+            live = set(store.ids())
+            if not _can_be_updated(held, live):
+                graph, held = None, set()
+            ids, vectors = store.vectors(after=max(held, default=0))
+        if graph is None:
+            graph = Graph.build(ids, vectors)
+        else:
+            graph.mark_removed(held - live)
+            graph.add(ids, vectors)
+        self._save(graph, generation)
+
+    def _save(self, graph: Graph, generation: int) -> None:
+        try:
+            descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=f".{GRAPH_FILE}.")
+            temporary = Path(name)
+            try:
+                if graph.save(name) != temporary.stat().st_size:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(descriptor)
+                digest = sha256_file(temporary)
+                temporary.replace(self._folder / GRAPH_FILE)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise StorageError(
+                f"{self._folder / GRAPH_FILE}: cannot be written ({error.strerror})"
+            ) from error
+        made_from = {**self._made_from(generation), "sha256": digest}
+        write_atomic(self._folder / GRAPH_FACTS_FILE, (json.dumps(made_from, indent=2) + "\n").encode())
+
+    def delete(self) -> None:
+        """Remove the files, where that can be done."""
+        for name in (GRAPH_FACTS_FILE, GRAPH_FILE):
+            with contextlib.suppress(OSError):
+                (self._folder / name).unlink()
+
+
+def _can_be_updated(held: set[int], live: set[int]) -> bool:
+    """Return whether a graph that holds some ids is worth updating to the live ones.
+
+    Ids rise, so any that the graph lacks must come after those that it holds.
+    """
+    removed, new = held - live, live - held
+    in_order = not held or not new or min(new) > max(held)
+    return in_order and len(removed) <= MAX_REMOVED_SHARE * len(held | live)
+
+
+def _hnswlib_version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("hnswlib")
+    except metadata.PackageNotFoundError:
+        return "unknown"

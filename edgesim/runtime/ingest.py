@@ -1,0 +1,179 @@
+"""Adding images to an index: each file read once, committed often, nothing added twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from edgesim.errors import ImageError, UsageError
+from edgesim.runtime.embedder import Embedder
+from edgesim.runtime.entry import Entry, NewEntry, entry_path
+from edgesim.runtime.index import Index
+
+# A commit after so many images, or so many seconds: what a power cut costs at most. Each commit waits for the
+# disk, on an SD card tens of milliseconds. Our choice.
+COMMIT_IMAGES = 64
+COMMIT_SECONDS = 2.0
+# No image within `edgesim.preprocess.MAX_PIXELS` needs more, with four bytes a pixel; read into memory whole.
+MAX_FILE_BYTES = 200_000_000
+
+
+@dataclasses.dataclass(kw_only=True)
+class AddReport:
+    """What became of the images that were to be added.
+
+    Attributes:
+        added: new in the index.
+        unchanged: there already, with that content and those labels.
+        updated: there already, with another content or other labels.
+        skipped: path and reason, for each that cannot be used.
+    """
+
+    added: int = 0
+    unchanged: int = 0
+    updated: int = 0
+    skipped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+
+
+def add_images(
+    index: Index,
+    embedder: Embedder,
+    paths: Sequence[Path],
+    labels: Mapping[str, str],
+    progress: bool = False,
+) -> AddReport:
+    """Add image files to an index, or bring their entries up to date.
+
+    An image is known by its absolute path. A file of the same size and time as before is not read again; one
+    with another content gets a new vector and keeps its labels. The same content elsewhere is its own entry.
+
+    Args:
+        index: opened for writing.
+        embedder: holds the encoder that made the index.
+        paths: files; folders are expanded by `edgesim.files.find_images`.
+        labels: merged with the labels that an entry has.
+        progress: show a progress bar if stderr is a terminal.
+
+    Raises:
+        UsageError: a label is not valid UTF-8.
+        StorageError: the disk is full or read-only; the message says how many entries are committed.
+        KeyboardInterrupt: Ctrl-C; what was committed before stays, nothing else; the message says how much.
+    """
+    _check_labels(labels)
+    run = _Run(index, embedder, labels)
+    try:
+        for path in _with_progress(dict.fromkeys(entry_path(path) for path in paths), progress):
+            run.take(path)
+        run.commit()
+        index.refresh_graph()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; {len(index)} entries are committed in {index.folder}, "
+            "run the same command again to go on"
+        ) from None
+    return run.report
+
+
+def _check_labels(labels: Mapping[str, str]) -> None:
+    for key, value in labels.items():
+        try:
+            f"{key}={value}".encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"the label {key!r}={value!r} is not valid UTF-8") from error
+
+
+def _with_progress(paths: Iterable[str], progress: bool) -> Iterable[str]:
+    if not progress:
+        return paths
+    from tqdm import tqdm
+
+    return tqdm(list(paths), unit="image", disable=None)
+
+
+class _Run:
+    """One run of `add_images`: collects entries, and commits them in batches."""
+
+    def __init__(self, index: Index, embedder: Embedder, labels: Mapping[str, str]) -> None:
+        self.report = AddReport()
+        self._index, self._embedder, self._labels = index, embedder, dict(labels)
+        self._batch: list[NewEntry] = []
+        self._last_commit = time.monotonic()
+
+    def take(self, path: str) -> None:
+        """Look at one file; commit if it is time."""
+        old = self._index.find(path)
+        try:
+            entry = self._read(path, old)
+        except ImageError as error:
+            self.report.skipped.append((path, str(error).removeprefix(f"{path}: ")))
+            return
+        self._count(entry, old)
+        if entry is not None:
+            self._batch.append(entry)
+        if len(self._batch) >= COMMIT_IMAGES or time.monotonic() - self._last_commit > COMMIT_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Write what has been collected, in one commit."""
+        if self._batch:
+            self._index.add(self._batch)
+        self._batch = []
+        self._last_commit = time.monotonic()
+
+    def _read(self, path: str, old: Entry | None) -> NewEntry | None:
+        """Return what there is to write about a file, None if nothing is. Raises `ImageError`."""
+        status = _status(path)
+        known = old is not None and (old.size, old.mtime_ns) == (status.st_size, status.st_mtime_ns)
+        if old is not None and known and self._labelled(old):
+            return None
+        vector = None
+        if old is not None and known:
+            digest = old.sha256
+        else:
+            content = _content(path)
+            digest = hashlib.sha256(content).hexdigest()
+            if old is None or digest != old.sha256:
+                vector = self._embedder.embed_image(content, name=path)
+        return NewEntry(
+            path=path,
+            sha256=digest,
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            labels=self._labels,
+            vector=vector,
+        )
+
+    def _labelled(self, entry: Entry) -> bool:
+        return entry.labels.items() >= self._labels.items()
+
+    def _count(self, entry: NewEntry | None, old: Entry | None) -> None:
+        if old is None:
+            self.report.added += 1
+        elif entry is None or (entry.vector is None and self._labelled(old)):
+            self.report.unchanged += 1
+        else:
+            self.report.updated += 1
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{path}: not a file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise ImageError(f"{path}: larger than {MAX_FILE_BYTES // 1_000_000} MB, refused unread")
+    return status
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror})") from error

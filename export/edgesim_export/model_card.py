@@ -1,0 +1,60 @@
+"""The model card of a bundle: the one written at training, or else what is known."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from edgesim.model_spec import ModelSpec
+from edgesim_export.validate import Gate
+
+CARD = "model_card.md"
+
+
+def model_card(run: Path, spec: ModelSpec, encoder_id: str, parameters: int, gates: list[Gate]) -> str:
+    """Return the text of `model_card.md` in the checkpoint's folder, or one that says what is known.
+
+    Args:
+        run: folder of the checkpoint.
+        spec, encoder_id, parameters: of the encoder.
+        gates: what the export measured.
+    """
+    written = run / CARD
+    if written.is_file():
+        return written.read_text(encoding="utf-8")
+    training = _read_toml(run / "config.toml")
+    recorded = ("loss", "positives", "epochs", "seed")
+    settings = {key: value for key, value in training.items() if key in recorded}
+    lines = [
+        f"# {spec.name} ({encoder_id})",
+        "",
+        "No model card was written at training; this one holds what the export knew.",
+        "",
+        f"- Encoder: {parameters:,} parameters; input {spec.input_size}x{spec.input_size} RGB; "
+        f"embedding of {spec.embedding_dim} numbers.",
+        f"- Trained on: {Path(str(training.get('data', ''))).name or 'not recorded'}",
+        f"- Training settings: {_join(settings)}",
+        f"- Measured after training, on held-out images: {_join(_read_json(run / 'metrics.json'))}",
+        "- Licence of the training images, intended use, known weaknesses: not recorded. "
+        "Write them down before you pass the encoder on.",
+        "",
+        "Int8 against float, measured at export:",
+        "",
+        *(f"- {gate.model} {gate.gate}: {gate.value} (limit {gate.limit})" for gate in gates),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _join(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items()) or "not recorded"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return values

@@ -1,0 +1,115 @@
+"""The gates: what an int8 model must reach against the float encoder, run by the device's own code."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.errors import GateError
+from edgesim.metrics import paired_cosine, recall_at_k
+from edgesim_export.converted import ConvertedModel
+from edgesim_export.recipe import GateLimits
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One measurement and its limit.
+
+    Attributes:
+        gate: what was measured; `limit` is what it must stay below (`bytes`), reach (`cosine_mean`,
+            `cosine_worst`), not exceed (`recall_at_1_loss`, in points) or be among (`float_operators`).
+        model: `onnx` or `tflite`.
+        value: what came out.
+        limit: what is asked for.
+        passed: whether it is good enough.
+    """
+
+    gate: str
+    model: str
+    value: float | int | str
+    limit: float | int | str
+    passed: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return dataclasses.asdict(self)
+
+
+class GatesFailedError(GateError):
+    """At least one gate failed; `gates` holds all of them."""
+
+    def __init__(self, gates: list[Gate]) -> None:
+        self.gates = gates
+        failed = [f"{g.model} {g.gate} is {g.value}, the limit is {g.limit}" for g in gates if not g.passed]
+        super().__init__(
+            f"nothing was written, {len(failed)} of {len(gates)} gates failed: {'; '.join(failed)}; "
+            "calibrate on images like those that the device will see: --calibration FOLDER"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Embeddings:
+    """Embeddings of the held-out images by one encoder.
+
+    Attributes:
+        references: (R, D) float32, L2-normalised, of the held-out pictures.
+        queries: (Q, D) float32, L2-normalised, of their edited copies.
+    """
+
+    references: NDArray[np.float32]
+    queries: NDArray[np.float32]
+
+    def all(self) -> NDArray[np.float32]:
+        """Return both, as (R + Q, D)."""
+        return np.concatenate([self.references, self.queries])
+
+    def recall_at_1(self, truth: NDArray[np.intp]) -> float:
+        """Return the share of queries whose nearest reference is row `truth` (Q,)."""
+        return recall_at_k(self.queries, self.references, truth)
+
+
+def measure(
+    model_format: str,
+    model: ConvertedModel,
+    limits: GateLimits,
+    expected: Embeddings,
+    actual: Embeddings,
+    truth: NDArray[np.intp],
+) -> list[Gate]:
+    """Return the gates of one model.
+
+    Args:
+        model_format: `onnx` or `tflite`.
+        model: the int8 model.
+        limits: of its recipe.
+        expected: by the float encoder.
+        actual: by the int8 model.
+        truth: (Q,), the row of `references` that each query was made from.
+    """
+    size = len(model.content)
+    cosines = paired_cosine(expected.all(), actual.all())
+    mean, worst = round(float(cosines.mean()), 5), round(float(cosines.min()), 5)
+    loss = round(100 * (expected.recall_at_1(truth) - actual.recall_at_1(truth)), 3)
+    in_float, allowed = sorted(set(model.float_operators)), limits.float_ops_allowed
+    rows: list[tuple[str, float | str, float | str, bool]] = [
+        ("bytes", size, limits.max_bytes, size < limits.max_bytes),
+        # Written so that NaN fails too.
+        ("cosine_mean", mean, limits.cosine_mean_min, mean >= limits.cosine_mean_min),
+        ("cosine_worst", worst, limits.cosine_worst_min, worst >= limits.cosine_worst_min),
+        ("recall_at_1_loss", loss, limits.recall_at_1_loss_max, loss <= limits.recall_at_1_loss_max),
+        ("float_operators", _names(in_float), _names(allowed), set(in_float) <= set(allowed)),
+    ]
+    return [Gate(gate=g, model=model_format, value=v, limit=x, passed=p) for g, v, x, p in rows]
+
+
+def _names(operators: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(operators) or "none"
+
+
+def check(gates: list[Gate]) -> None:
+    """Raise `GatesFailedError`, a `GateError`, unless every gate passed."""
+    if not all(gate.passed for gate in gates):
+        raise GatesFailedError(gates)

@@ -2,19 +2,19 @@
 
     python bench/bench_copy_recall.py SETS [--bundle builtin] [--engine onnxruntime]
 
-SETS holds one folder an image set; bench/heldout_split.py says which images are references (bsds500) and which
-distractors. None of them was trained on. Every reference gets one copy by each edit of edgesim.edits, seeded by
-its number; a copy counts when its original is the most similar of references and distractors. The result goes
-to bench/results/copy_recall.json.
+SETS holds one folder an image set; bench/heldout_split.py says which images are references (bsds500) and
+which distractors. None of them was trained on. Every reference gets one copy by each edit of edgesim.edits,
+seeded by its number; a copy counts when its original is the most similar of references and distractors. The
+result goes to bench/results/copy_recall.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
+from harness import describe_machine, markdown_table, write_result
 from heldout_split import heldout
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -23,8 +23,6 @@ from edgesim.edits import EDITS, edited_copy
 from edgesim.metrics import recall_at_k
 from edgesim.preprocess import decode_image, load_pixels, resize_image
 from edgesim.runtime.embedder import Embedder, open_bundle
-
-RESULT = Path(__file__).parent / "results" / "copy_recall.json"
 
 
 def embed_files(embedder: Embedder, paths: list[Path]) -> NDArray[np.float32]:
@@ -59,6 +57,7 @@ def main() -> None:
         recall[edit] = recall_at_k(queries, gallery, truth)
     mean = sum(recall.values()) / len(recall)
     result = {
+        "machine": describe_machine(),
         "bundle": embedder.bundle.title,
         "engine": f"{embedder.engine} {embedder.engine_version}",
         "references": len(originals),
@@ -67,12 +66,11 @@ def main() -> None:
         "recall_at_1": {edit: round(value, 4) for edit, value in recall.items()},
         "recall_at_1_mean": round(mean, 4),
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"{result['bundle']}, {result['engine']}: {result['queries']} copies of {len(originals)} pictures")
-    print("| " + " | ".join([*recall, "mean"]) + " |")
-    print("|" + "---|" * (len(recall) + 1))
-    print("| " + " | ".join(f"{value:.3f}" for value in [*recall.values(), mean]) + " |")
+    write_result("copy_recall", result)
+    print(
+        f"{result['bundle']}, {result['engine']}: {result['queries']} copies of {len(originals)} pictures\n"
+    )
+    print(markdown_table([*recall, "mean"], [[f"{value:.3f}" for value in [*recall.values(), mean]]]))
 
 
 if __name__ == "__main__":

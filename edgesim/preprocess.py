@@ -7,40 +7,30 @@ computes from the same bytes is named by `PREPROCESS_VERSION`; raise that when i
 
 from __future__ import annotations
 
+import importlib
 import io
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    ExifTags,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,
-)
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from edgesim.errors import ImageError
 from edgesim.model_spec import ModelSpec
 
-# Decoders are chosen by content, never by extension; those not named here are never run on a user's file.
-# (A camera's MPO file opens as JPEG.)
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-# Importing a decoder registers it; left to itself Pillow would import all of its forty on the first file.
-_DECODERS = (
-    JpegImagePlugin,
-    PngImagePlugin,
-    WebPImagePlugin,
-    BmpImagePlugin,
-    TiffImagePlugin,
-    GifImagePlugin,
+# How the files of each format begin, and its decoder in Pillow. A file is known by its content, never by its
+# name; no other decoder is ever run on it. (A camera's MPO file begins, and opens, as JPEG.)
+_FORMATS = (
+    ("JPEG", (b"\xff\xd8\xff",), "JpegImagePlugin"),
+    ("PNG", (b"\x89PNG\r\n\x1a\n",), "PngImagePlugin"),
+    ("WEBP", (b"RIFF",), "WebPImagePlugin"),
+    ("BMP", (b"BM",), "BmpImagePlugin"),
+    ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TiffImagePlugin"),
+    ("GIF", (b"GIF87a", b"GIF89a"), "GifImagePlugin"),
 )
+FORMATS = tuple(name for name, _, _ in _FORMATS)
 # 200 MB at the 4 bytes that Pillow spends on an RGB pixel: what a device with 512 MB can still hold.
 # Checked on the header, before any decoding.
 MAX_PIXELS = 50_000_000
@@ -81,8 +71,10 @@ def decode_image(source: Path | bytes, min_side: int | None = None, name: str | 
             # What Pillow warns of, odd metadata, does not touch the pixels.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            stream = io.BytesIO(source) if isinstance(source, bytes) else source
-            with Image.open(stream, formats=FORMATS) as image:
+            with (
+                io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream,
+                Image.open(stream, formats=_recognise(stream, name)) as image,
+            ):
                 _check_size(image.size, name)
                 if min_side is not None:
                     image.draft(None, (min_side, min_side))
@@ -92,7 +84,7 @@ def decode_image(source: Path | bytes, min_side: int | None = None, name: str | 
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(_too_large(name)) from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not an image in a known format ({', '.join(FORMATS)})") from error
+        raise ImageError(_unknown(name)) from error
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such file") from error
     except IsADirectoryError as error:
@@ -104,6 +96,24 @@ def decode_image(source: Path | bytes, min_side: int | None = None, name: str | 
     except Exception as error:
         detail = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{name}: damaged or unreadable image ({detail})") from error
+
+
+def _recognise(stream: BinaryIO, name: str) -> tuple[str, ...]:
+    """Return the format of a file as Pillow's list of one, its decoder ready; the stream is at its start.
+
+    Only that decoder is imported. Left to itself, Pillow imports all of its forty.
+    """
+    head = stream.read(8)
+    stream.seek(0)
+    for image_format, beginnings, decoder in _FORMATS:
+        if head.startswith(beginnings):
+            importlib.import_module(f"PIL.{decoder}")
+            return (image_format,)
+    raise ImageError(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    return f"{name}: not an image in a known format ({', '.join(FORMATS)})"
 
 
 def _check_size(size: tuple[int, int], name: str) -> None:

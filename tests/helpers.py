@@ -106,8 +106,24 @@ def write_tiny_bundle(folder: Path, seed: int = 0, batch: int | str = "N") -> Bu
     )
 
 
-def run_python(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run this Python in a process of its own, with the tree that is tested on its path."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, **options)
+def run_python(
+    *arguments: str | Path, cwd: Path | None = None, own_mounts: bool = False, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run this Python in a process of its own, with the tree that is tested on its path.
+
+    With `own_mounts` it may mount file systems, which nobody else sees; fails if that cannot be had.
+    """
+    return subprocess.run(
+        [*(_unshare() if own_mounts else []), sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )
+
+
+def _unshare() -> list[str]:
+    for command in (["unshare", "--mount"], ["unshare", "--user", "--map-root-user", "--mount"]):
+        if subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+            return command
+    raise AssertionError("unshare --mount works neither as this user nor with --user --map-root-user")

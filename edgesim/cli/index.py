@@ -146,7 +146,7 @@ def run_list(args: argparse.Namespace) -> int:
     import dataclasses
 
     from edgesim.cli.tables import format_table
-    from edgesim.runtime.entry import format_labels
+    from edgesim.runtime.entry import format_labels, printable
     from edgesim.runtime.index import Index
 
     with Index.open(args.index, read_only=True) as index:
@@ -154,7 +154,9 @@ def run_list(args: argparse.Namespace) -> int:
     if args.json:
         _print_json([dataclasses.asdict(entry) for entry in entries])
     else:
-        print(format_table(("path", "labels"), [(e.path, format_labels(e.labels)) for e in entries]))
+        print(
+            format_table(("path", "labels"), [(printable(e.path), format_labels(e.labels)) for e in entries])
+        )
     return 0
 
 

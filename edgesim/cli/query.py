@@ -64,7 +64,10 @@ def run(args: argparse.Namespace) -> int:
             except ImageError as error:
                 answers.append((image, error))
         if len(matcher.index) == 0:
-            print(f"edgesim: {args.index}: empty; add images with: edgesim index add", file=sys.stderr)
+            print(
+                f"edgesim: {args.index}: empty; add images with: edgesim index add {args.index} PATH",
+                file=sys.stderr,
+            )
         print(_json(args.index, matcher, answers) if args.json else _table(answers))
     failures = [answer for _, answer in answers if isinstance(answer, ImageError)]
     for failure in failures:
@@ -74,10 +77,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _table(answers: list[tuple[Path, list[Match] | ImageError]]) -> str:
     from edgesim.cli.tables import format_table
-    from edgesim.runtime.entry import format_labels
+    from edgesim.runtime.entry import format_labels, printable
 
     rows = [
-        (str(image), str(rank), f"{match.similarity:.4f}", match.path, format_labels(match.labels))
+        (
+            printable(image),
+            str(rank),
+            f"{match.similarity:.4f}",
+            printable(match.path),
+            format_labels(match.labels),
+        )
         for image, answer in answers
         if isinstance(answer, list)
         for rank, match in enumerate(answer, 1)

@@ -98,14 +98,16 @@ def _translated(folder: Path, error: sqlite3.Error) -> EdgesimError:
                 f"{folder}: another program is writing to this index; run the command again when it is done"
             )
         case sqlite3.SQLITE_FULL:
-            return StorageError(f"{folder}: the disk is full")
+            return StorageError(f"{folder}: the disk is full; free some space and run the same command again")
         case sqlite3.SQLITE_READONLY if code == sqlite3.SQLITE_READONLY_ROLLBACK:
             return StorageError(
                 f"{folder}: a write was interrupted and cannot be undone, as the folder is read-only; "
                 "make it writable and run the command again"
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return StorageError(f"{folder}: read-only, or not yours to write; nothing was changed")
+            return StorageError(
+                f"{folder}: read-only, or not yours to write; make it writable and run the same command again"
+            )
         case sqlite3.SQLITE_IOERR:
             return StorageError(f"{folder}: the disk fails ({error}); check it")
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:

@@ -58,3 +58,8 @@ def entry_path(path: str | Path) -> str:
 def format_labels(labels: dict[str, str]) -> str:
     """Return labels as the command line takes them: `key=value`, separated by spaces."""
     return " ".join(f"{key}={value}" for key, value in labels.items())
+
+
+def printable(path: str | Path) -> str:
+    """Return a path for a table, with the bytes of its name that are not UTF-8 written as `\\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -205,9 +205,13 @@ class Index:
             self._cache.delete()
         elif hnswlib_installed():
             try:
-                self._cache.refresh(self._store)
+                self._refresh_cache()
             except StorageError as error:
                 _log.warning("%s; the entries are safe, but searches are exact and slower", error)
+
+    def _refresh_cache(self, *, anew: bool = False) -> None:
+        self._cache.refresh(self._store, anew=anew)
+        self._generation = -1  # so that the next search loads the graph
 
     def rebuild_graph(self) -> bool:
         """Build the search graph anew; return False if there are too few entries to need one.
@@ -217,7 +221,7 @@ class Index:
         if len(self) <= self._exact_limit:
             self._cache.delete()
             return False
-        self._cache.refresh(self._store, anew=True)
+        self._refresh_cache(anew=True)
         return True
 
     def stats(self) -> dict[str, Any]:

@@ -243,9 +243,7 @@ class EntryStore:
             with reported(self.folder), transaction(self._connection, "IMMEDIATE"):
                 yield
         except StorageError as error:
-            raise StorageError(
-                f"{error}; {self.count()} entries are committed, run the same command again to go on"
-            ) from error
+            raise StorageError(f"{error} ({self.count()} entries are committed)") from error
 
 
 def exists(folder: Path) -> bool:

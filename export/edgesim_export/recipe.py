@@ -25,8 +25,8 @@ class GateLimits:
 
     Attributes:
         max_bytes: the model file must be smaller than this.
-        cosine_mean_min: least mean cosine between the embeddings of the float and the int8 encoder.
-        cosine_worst_min: least cosine of any image.
+        cosine_mean_min: least mean cosine between the embeddings of held-out pictures by float and int8.
+        cosine_worst_min: least cosine of any of them.
         recall_at_1_loss_max: most points (hundredths) of recall@1 that int8 may lose.
         float_ops_allowed: types of operators that may stay in float.
     """

@@ -25,10 +25,14 @@ def convert(encoder: CompactEncoder, images: NDArray[np.float32], recipe: Recipe
         images: (C, S, S, 3) normalised calibration images.
         recipe: of format `tflite`.
     """
-    float_model = export_float(encoder)
-    with quiet():
-        content = _quantise(float_model, images, recipe)
+    content = quantise(export_float(encoder), images, recipe)
     return ConvertedModel(content=content, float_operators=float_operators(content))
+
+
+def quantise(model: bytes, images: NDArray[np.float32], recipe: Recipe) -> bytes:
+    """Return a float TFLite file as an int8 one; `images` and `recipe` as for `convert`."""
+    with quiet():
+        return _quantise(model, images, recipe)
 
 
 def _quantise(model: bytes, images: NDArray[np.float32], recipe: Recipe) -> bytes:

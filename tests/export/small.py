@@ -1,5 +1,6 @@
 """A small encoder with random weights, pictures, and recipes with few images, for the tests of the export."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,9 @@ def channels_first(pictures: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
 
 
+@functools.cache
 def small_encoder(config: EncoderConfig = CONFIG) -> CompactEncoder:
-    """Return an encoder in evaluation mode whose BatchNorm has seen pictures."""
+    """Return an encoder in evaluation mode whose BatchNorm has seen pictures; always the same one."""
     torch.manual_seed(0)
     encoder = CompactEncoder(config).train()
     with torch.no_grad():

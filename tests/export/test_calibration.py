@@ -8,6 +8,7 @@ from PIL import Image
 
 from edgesim.errors import InputError
 from edgesim.preprocess import load_pixels, resize_image
+from edgesim_export import calibration
 from edgesim_export.calibration import ImageSource, find_source, prepare
 from tests.helpers import photo, png, write_photos
 
@@ -45,6 +46,23 @@ def test_few_pictures_are_edited_until_there_are_enough():
     held_out = {pixels.tobytes() for pixels in data.references}
     assert {pixels.tobytes() for pixels in data.calibration[:9]} == unedited - held_out
     assert len(np.unique(data.calibration, axis=0)) == 40
+
+
+def test_copies_take_turns_at_the_edits_and_lie_on_another_picture(monkeypatch):
+    made = []
+
+    def record(image, edit, seed, background):
+        assert background is not image
+        made.append((id(image), edit, seed))
+        return image
+
+    monkeypatch.setattr(calibration, "edited_copy", record)
+    prepare(ImageSource(name="greys", images=plain_pictures(20)), SIZE, 70)
+    queries, calibrating = made[:120], made[120:]  # 10 pictures, 6 edits, 2 rounds; then 60 copies of 10
+    assert len(calibrating) == 60
+    assert len({(image, edit) for image, edit, _ in queries}) == 60
+    assert len({(image, edit) for image, edit, _ in calibrating}) == 60
+    assert len({seed for _, _, seed in made}) == 180
 
 
 def test_fewer_than_sixteen_pictures_do_both():

@@ -1,5 +1,7 @@
 """The ONNX files: the float graph is exact, the int8 one is what the recipe says."""
 
+import dataclasses
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -7,7 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edgesim.models.encoder import EncoderConfig, for_export
+from edgesim.models.encoder import for_export
 from edgesim_export.onnx_graph import export_float
 from edgesim_export.onnx_int8 import _float_operators, convert, float_operators
 from edgesim_export.recipe import load_recipe
@@ -166,6 +168,6 @@ def test_float_operators_follow_the_type_through_the_graph():
 
 
 def test_an_encoder_without_gelu_leaves_less_in_float():
-    config = EncoderConfig(**{**CONFIG.to_dict(), "activation": "relu", "involution_kernel": 0})
+    config = dataclasses.replace(CONFIG, activation="relu", involution_kernel=0)
     model = convert(for_export(small_encoder(config)), images(8), RECIPE)
     assert set(model.float_operators) == {"ReduceMean"}

@@ -6,9 +6,9 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 
 from edgesim.models.encoder import for_export
-from edgesim_export import tflite_int8
 from edgesim_export.recipe import load_recipe
 from edgesim_export.tflite_graph import export_float, float_operators, input_names
+from edgesim_export.tflite_int8 import quantise
 from edgesim_export.weights import round_weights
 from tests.export.small import channels_first, images, small_encoder
 
@@ -30,7 +30,7 @@ def float_model(encoder):
 
 @pytest.fixture(scope="module")
 def int8_model(float_model):
-    return tflite_int8._quantise(float_model, PICTURES, RECIPE)
+    return quantise(float_model, PICTURES, RECIPE)
 
 
 @pytest.fixture(scope="module")
@@ -110,4 +110,4 @@ def test_ranges_by_hand(encoder, float_model, tensors):
 
 
 def test_the_same_input_gives_the_same_bytes(float_model, int8_model):
-    assert tflite_int8._quantise(float_model, PICTURES, RECIPE) == int8_model
+    assert quantise(float_model, PICTURES, RECIPE) == int8_model

@@ -11,7 +11,9 @@ from tests.helpers import DIM
 def unit_vectors(count: int, seed: int = 0) -> np.ndarray:
     """Return (count, DIM) float32 vectors of length 1, in a few clusters as embeddings are."""
     rng = np.random.default_rng(seed)
-    vectors = rng.standard_normal((8, DIM))[rng.integers(0, 8, count)] + 0.5 * rng.standard_normal((count, DIM))
+    vectors = rng.standard_normal((8, DIM))[rng.integers(0, 8, count)] + 0.5 * rng.standard_normal(
+        (count, DIM)
+    )
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -26,5 +28,7 @@ def new_entries(vectors: np.ndarray, start: int = 0) -> list[NewEntry]:
 
 def nearest_by_loop(vectors: dict[str, np.ndarray], query: np.ndarray, k: int) -> list[tuple[str, float]]:
     """The k most similar paths and their cosines, one pair at a time; equals in the order of the paths."""
-    cosines = {path: sum(float(a) * float(b) for a, b in zip(v, query, strict=True)) for path, v in vectors.items()}
+    cosines = {
+        path: sum(float(a) * float(b) for a, b in zip(v, query, strict=True)) for path, v in vectors.items()
+    }
     return sorted(cosines.items(), key=lambda item: (-item[1], item[0]))[:k]

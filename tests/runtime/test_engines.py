@@ -126,5 +126,7 @@ def test_no_engine_fits(installed: Any, tiny_bundle: Bundle, both_formats: Bundl
         "Run: pip install 'onnxruntime>=1.20,<1.30'"
     )
     installed()
-    with pytest.raises(MissingDependencyError, match="for its onnx or tflite model. Run: pip install 'onnx.* or: "):
+    with pytest.raises(
+        MissingDependencyError, match=r"for its onnx or tflite model\. Run: pip install 'onnx.* or: "
+    ):
         load_backend(both_formats)

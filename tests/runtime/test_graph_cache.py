@@ -1,8 +1,10 @@
 """The search graph: as good as an exact search, never trusted, brought up to date, lost without harm."""
 
+import hashlib
 import json
-import logging
-import os
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +13,29 @@ import pytest
 
 from edgesim.bundle import Bundle
 from edgesim.errors import MissingDependencyError, StorageError
-from edgesim.runtime import graph, graph_cache
 from edgesim.runtime.graph import Graph
 from edgesim.runtime.index import Index
 from tests.helpers import DIM
 from tests.runtime.index_entries import new_entries, unit_vectors
 
-LIMIT, COUNT = 100, 1500
+LIMIT, COUNT, K = 100, 600, 10
 VECTORS = unit_vectors(COUNT)
-QUERIES = unit_vectors(100, seed=1)
+QUERIES = unit_vectors(40, seed=1)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, tiny_bundle: Bundle) -> Path:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Path:
     """A closed index with a fresh graph."""
-    with Index.create(tmp_path / "index", tiny_bundle, exact_limit=LIMIT) as index:
+    folder = tmp_path_factory.mktemp("graph") / "index"
+    with Index.create(folder, tiny_bundle, exact_limit=LIMIT) as index:
         index.add(new_entries(VECTORS))
         index.refresh_graph()
-    return tmp_path / "index"
+    return folder
 
 
 @pytest.fixture
-def without_hnswlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgesim.runtime.index.hnswlib_installed", lambda: False)
-    monkeypatch.setitem(__import__("sys").modules, "hnswlib", None)
+def folder(tmp_path: Path, original: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "index"))
 
 
 def open_index(folder: Path, read_only: bool = False) -> Index:
@@ -47,10 +48,263 @@ def state(folder: Path) -> tuple[str, str]:
     return stats["search"], stats["graph"]
 
 
-def answers(folder: Path, exactly: bool = False) -> list[list[tuple[str, float]]]:
-    limit = 10**9 if exactly else LIMIT
-    with Index.open(folder, read_only=True, exact_limit=limit) as index:
-        if exactly:
-            index._cache._facts = None  # any use of the graph would fail
-            index._load_graph = None
-        return [[(match.path, match.similarity) for match in index.search(query, 10)] for query in QUERIES]
+def forbid(monkeypatch: pytest.MonkeyPatch, owner: type, *names: str) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise AssertionError(f"{names} was called")
+
+    for name in names:
+        monkeypatch.setattr(owner, name, fail)
+
+
+def check_answers(index: Index, vectors: dict[str, np.ndarray], recall: float) -> None:
+    """Compare every answer with all cosines."""
+    paths, matrix = list(vectors), np.stack(list(vectors.values()))
+    hits = 0
+    for query in QUERIES:
+        cosines = dict(zip(paths, (matrix @ query).tolist(), strict=True))
+        best = sorted(paths, key=lambda path: -cosines[path])[:K]
+        matches = index.search(query, K)
+        assert len(matches) == K
+        similarities = [match.similarity for match in matches]
+        assert similarities == sorted(similarities, reverse=True)
+        np.testing.assert_allclose(similarities, [cosines[match.path] for match in matches], atol=1e-6)
+        hits += len({match.path for match in matches} & set(best))
+    assert hits >= recall * K * len(QUERIES)
+
+
+def by_path(vectors: np.ndarray, start: int = 0) -> dict[str, np.ndarray]:
+    return {entry.path: vector for entry, vector in zip(new_entries(vectors, start), vectors, strict=True)}
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_fresh_graph_answers_as_an_exact_search_does(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, read_only: bool
+) -> None:
+    assert state(folder) == ("hnsw", "fresh")
+    forbid(monkeypatch, Index, "_search_exactly")
+    with open_index(folder, read_only) as index:
+        check_answers(index, by_path(VECTORS), recall=0.99)
+
+
+def test_a_small_index_keeps_no_graph(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == {"entries.sqlite3", "graph.hnsw", "graph.json"}
+    with Index.open(folder, exact_limit=COUNT) as index:
+        assert (index.stats()["search"], index.stats()["graph"]) == ("exact", "not needed")
+        assert index.rebuild_graph() is False
+    assert {path.name for path in folder.iterdir()} == {"entries.sqlite3"}
+
+
+def flip_a_byte(folder: Path) -> None:
+    content = bytearray((folder / "graph.hnsw").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "graph.hnsw").write_bytes(content)
+
+
+def cut_off(folder: Path) -> None:
+    (folder / "graph.hnsw").write_bytes((folder / "graph.hnsw").read_bytes()[:-1])
+
+
+def facts_of_another(**facts: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "graph.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+
+    return change
+
+
+def write_facts(content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / "graph.json").write_bytes(content) and None
+
+
+DAMAGE = {
+    "flipped byte": ("damaged", flip_a_byte),
+    "cut off": ("damaged", cut_off),
+    "empty": ("damaged", lambda folder: (folder / "graph.hnsw").write_bytes(b"")),
+    "no graph": ("missing", lambda folder: (folder / "graph.hnsw").unlink()),
+    "no facts": ("missing", lambda folder: (folder / "graph.json").unlink()),
+    "facts are no JSON": ("damaged", write_facts(b"\xff{")),
+    "facts are no object": ("damaged", write_facts(b"[1]")),
+    "facts without a checksum": ("damaged", write_facts(b"{}")),
+    "other hnswlib": ("stale", facts_of_another(hnswlib="0.1")),
+    "other machine": ("stale", facts_of_another(platform="big-endian, 36 bits")),
+    "other encoder": ("stale", facts_of_another(encoder_id="f" * 16)),
+    "other dimension": ("stale", facts_of_another(embedding_dim=3)),
+    "older": ("stale", facts_of_another(generation=0)),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_graph_that_is_not_valid_is_never_loaded_and_costs_speed_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    expected, damage = DAMAGE[name]
+    damage(folder)
+    forbid(monkeypatch, Graph, "load", "search")
+    assert state(folder) == ("exact", expected)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with open_index(folder, read_only=True) as index:
+        check_answers(index, by_path(VECTORS), recall=1.0)
+    assert caplog.messages == [
+        f"{folder}: the search graph is {expected}, so {COUNT} entries are searched exactly; "
+        f"for speed run: edgesim index rebuild {folder}"
+    ]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+@pytest.mark.parametrize("cure", [Index.refresh_graph, Index.rebuild_graph])
+def test_a_graph_that_is_not_valid_is_made_again_by_a_writer(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, cure: Callable[[Index], Any]
+) -> None:
+    DAMAGE[name][1](folder)
+    with open_index(folder) as index:
+        cure(index)
+    assert state(folder) == ("hnsw", "fresh")
+    forbid(monkeypatch, Index, "_search_exactly")
+    with open_index(folder) as index:
+        check_answers(index, by_path(VECTORS), recall=0.99)
+
+
+def test_what_hnswlib_refuses_though_its_checksum_is_right(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = (folder / "graph.hnsw").read_bytes()[:1000]
+    (folder / "graph.hnsw").write_bytes(content)
+    facts_of_another(sha256=hashlib.sha256(content).hexdigest())(folder)
+    with open_index(folder) as index:
+        check_answers(index, by_path(VECTORS), recall=1.0)
+        assert "the search graph is damaged" in caplog.text
+        index.refresh_graph()
+        check_answers(index, by_path(VECTORS), recall=0.99)
+
+
+def test_a_commit_makes_the_graph_stale_until_it_is_refreshed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    more = unit_vectors(50, seed=2)
+    now = by_path(VECTORS) | by_path(more, COUNT)
+    removed = sorted(now)[:100:2]
+    with open_index(folder) as index:
+        check_answers(index, by_path(VECTORS), recall=0.99)
+        index.add(new_entries(more, COUNT))
+        index.remove(removed)
+        for path in removed:
+            del now[path]
+        assert index.stats()["graph"] == "stale"
+        check_answers(index, now, recall=1.0)
+        assert len(caplog.messages) == 1
+        # Updated, not built anew.
+        forbid(monkeypatch, Graph, "build")
+        index.refresh_graph()
+        forbid(monkeypatch, Index, "_search_exactly")
+        check_answers(index, now, recall=0.99)
+    with open_index(folder, read_only=True) as index:
+        assert index.stats()["graph"] == "fresh"
+        check_answers(index, now, recall=0.99)
+    # Once more, on a graph that has marks already.
+    with open_index(folder) as index:
+        index.remove(["/photos/00001.png"])
+        del now["/photos/00001.png"]
+        index.refresh_graph()
+        check_answers(index, now, recall=0.99)
+
+
+def test_a_fresh_graph_is_left_alone(folder: Path) -> None:
+    before = (folder / "graph.hnsw").stat()
+    with open_index(folder) as index:
+        index.refresh_graph()
+    after = (folder / "graph.hnsw").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize(("share", "anew"), [(0.24, False), (0.26, True)])
+def test_when_a_quarter_is_removed_the_graph_is_built_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, share: float, anew: bool
+) -> None:
+    forbid(monkeypatch, Graph, "add" if anew else "build")
+    now = by_path(VECTORS)
+    removed = list(now)[: int(share * COUNT)]
+    with open_index(folder) as index:
+        index.remove(removed)
+        index.refresh_graph()
+        for path in removed:
+            del now[path]
+        check_answers(index, now, recall=0.99)
+
+
+def test_more_matches_than_the_graph_reaches_come_from_an_exact_search(folder: Path) -> None:
+    with open_index(folder) as index:
+        assert len({match.path for match in index.search(QUERIES[0], COUNT + 1)}) == COUNT
+
+
+def test_many_equal_pictures_do_not_break_the_graph(folder: Path) -> None:
+    with open_index(folder) as index:
+        index.add(new_entries(np.repeat(QUERIES[:1], 300, axis=0), COUNT))
+        index.refresh_graph()
+        assert index.stats()["graph"] == "fresh"
+        assert [match.similarity for match in index.search(QUERIES[0], K)] == pytest.approx([1.0] * K)
+
+
+def test_without_hnswlib_the_search_is_exact_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edgesim.runtime.index.hnswlib_installed", lambda: False)
+    monkeypatch.setitem(sys.modules, "hnswlib", None)
+    assert state(folder) == ("exact", "no hnswlib")
+    with open_index(folder) as index:
+        check_answers(index, by_path(VECTORS), recall=1.0)
+        assert caplog.messages == [
+            f"{folder}: hnswlib is not installed, so {COUNT} entries are searched exactly; "
+            "for speed run: pip install 'edgesim[hnsw]'"
+        ]
+        index.add(new_entries(QUERIES[:1], COUNT))
+        index.refresh_graph()
+        with pytest.raises(MissingDependencyError) as caught:
+            index.rebuild_graph()
+    assert str(caught.value) == (
+        "a search graph needs the package hnswlib, which is not installed. Run: pip install 'edgesim[hnsw]'"
+    )
+
+
+def test_a_small_index_never_asks_for_hnswlib(
+    tmp_path: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "hnswlib", None)
+    with Index.create(tmp_path / "index", tiny_bundle, exact_limit=K) as index:
+        index.add(new_entries(VECTORS[:K]))
+        index.refresh_graph()
+        check_answers(index, by_path(VECTORS[:K]), recall=1.0)
+    assert caplog.messages == []
+
+
+def test_a_full_disk_that_hnswlib_does_not_notice(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    save = Graph.save
+
+    def save_half(graph: Graph, path: str) -> int:
+        size = save(graph, path)
+        with Path(path).open("r+b") as stream:
+            stream.truncate(size // 2)
+        return size
+
+    monkeypatch.setattr(Graph, "save", save_half)
+    with open_index(folder) as index:
+        index.remove(["/photos/00000.png"])
+        index.refresh_graph()
+        failure = f"{folder / 'graph.hnsw'}: cannot be written (No space left on device)"
+        assert caplog.messages == [f"{failure}; the entries are safe, but searches are exact and slower"]
+        with pytest.raises(StorageError) as caught:
+            index.rebuild_graph()
+        assert str(caught.value) == failure
+    assert {path.name for path in folder.iterdir()} == {"entries.sqlite3", "graph.hnsw", "graph.json"}
+    assert state(folder) == ("exact", "stale")
+
+
+def test_graph_similarities_are_cosines() -> None:
+    graph = Graph.build(np.array([5, 9]), np.eye(2, DIM, dtype=np.float32))
+    query = np.zeros(DIM, dtype=np.float32)
+    query[:2] = 0.6, 0.8
+    ids, similarities = graph.search(query, 2) or ([], [])
+    assert list(ids) == [9, 5]
+    np.testing.assert_allclose(similarities, [0.8, 0.6], atol=1e-6)

@@ -40,7 +40,16 @@ def test_search_equals_a_loop_over_all_entries(index: Index, k: int) -> None:
 def test_among_equals_the_first_added_comes_first(index: Index, k: int) -> None:
     same, other = unit_vectors(2)
     index.add([new_entry(f"/{name}", same) for name in "gfedcba"] + [new_entry("/other", other)])
-    assert [path for path, _ in found(index, same, k)] == ["/g", "/f", "/e", "/d", "/c", "/b", "/a", "/other"][:k]
+    assert [path for path, _ in found(index, same, k)] == [
+        "/g",
+        "/f",
+        "/e",
+        "/d",
+        "/c",
+        "/b",
+        "/a",
+        "/other",
+    ][:k]
 
 
 def test_an_empty_index_has_no_matches(index: Index) -> None:
@@ -49,7 +58,7 @@ def test_an_empty_index_has_no_matches(index: Index) -> None:
 
 
 def test_k_must_be_positive(index: Index) -> None:
-    with pytest.raises(UsageError, match="^k must be at least 1, got 0$"):
+    with pytest.raises(UsageError, match=r"^k must be at least 1, got 0$"):
         index.search(unit_vectors(1)[0], 0)
 
 
@@ -58,7 +67,12 @@ def test_entries_keep_what_was_said_about_them(index: Index) -> None:
     facts = {"sha256": "ab" * 32, "size": 123456789012, "mtime_ns": 1700000000123456789}
     index.add([new_entry("/photos/ä b.png", vector, labels={"line": "3", "Größe": "=L"}, **facts)])
     (entry,) = index.entries()
-    assert vars(entry) == {"entry_id": 1, "path": "/photos/ä b.png", "labels": {"Größe": "=L", "line": "3"}, **facts}
+    assert vars(entry) == {
+        "entry_id": 1,
+        "path": "/photos/ä b.png",
+        "labels": {"Größe": "=L", "line": "3"},
+        **facts,
+    }
     assert index.find("/photos/ä b.png") == entry
     assert index.find("/photos/ä") is None
     match = index.search(vector, 1)[0]
@@ -156,7 +170,9 @@ def test_a_zero_vector_is_like_nothing(index: Index) -> None:
 
 
 @pytest.mark.parametrize("read_only", [True, False])
-def test_every_search_sees_the_last_commit_of_any_program(index: Index, tiny_bundle: Bundle, read_only: bool) -> None:
+def test_every_search_sees_the_last_commit_of_any_program(
+    index: Index, tiny_bundle: Bundle, read_only: bool
+) -> None:
     first, second = unit_vectors(2)
     with Index.open(index.folder, tiny_bundle, read_only) as reader:
         assert reader.search(first, 1) == []

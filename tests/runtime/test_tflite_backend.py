@@ -33,7 +33,12 @@ def encoder(dtype: type) -> bytes:
             Tensor((2,), np.int32, data=np.array([1, 2])),
             Tensor((1, 3), dtype, *facts[1]),
             Tensor((DIM, 3), dtype, *((WEIGHT,) if quantised else ()), data=weights),
-            Tensor((DIM,), np.int32 if quantised else dtype, *((MEAN[0] * WEIGHT,) if quantised else ()), data=bias),
+            Tensor(
+                (DIM,),
+                np.int32 if quantised else dtype,
+                *((MEAN[0] * WEIGHT,) if quantised else ()),
+                data=bias,
+            ),
             Tensor((1, DIM), dtype, *facts[2]),
         ],
         [("MEAN", [0, 1], 2), ("FULLY_CONNECTED", [2, 3, 4], 5)],

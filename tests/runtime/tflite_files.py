@@ -13,7 +13,11 @@ _TYPES = {
     np.dtype(np.int32): schema.TensorType.INT32,
 }
 _OPERATORS = {
-    "QUANTIZE": (schema.BuiltinOperator.QUANTIZE, schema.BuiltinOptions.QuantizeOptions, schema.QuantizeOptionsT),
+    "QUANTIZE": (
+        schema.BuiltinOperator.QUANTIZE,
+        schema.BuiltinOptions.QuantizeOptions,
+        schema.QuantizeOptionsT,
+    ),
     "MEAN": (schema.BuiltinOperator.MEAN, schema.BuiltinOptions.ReducerOptions, schema.ReducerOptionsT),
     "FULLY_CONNECTED": (
         schema.BuiltinOperator.FULLY_CONNECTED,
@@ -57,7 +61,11 @@ def tflite_file(tensors: list[Tensor], operators: list[tuple[str, list[int], int
 
 def _tensor(model: Any, number: int, tensor: Tensor) -> Any:
     made = schema.TensorT()
-    made.name, made.shape, made.type = f"t{number}".encode(), list(tensor.shape), _TYPES[np.dtype(tensor.dtype)]
+    made.name, made.shape, made.type = (
+        f"t{number}".encode(),
+        list(tensor.shape),
+        _TYPES[np.dtype(tensor.dtype)],
+    )
     made.buffer = 0
     if tensor.data is not None:
         content = schema.BufferT()

@@ -1,0 +1,241 @@
+"""From a checkpoint to a bundle, through the device's own code."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from edgesim.bundle import Bundle
+from edgesim.errors import BundleError, UsageError
+from edgesim.metrics import l2_normalise
+from edgesim.model_spec import PREPROCESS_VERSION
+from edgesim.preprocess import load_pixels, normalise
+from edgesim.profiles import load_profile
+from edgesim.runtime.embedder import Embedder
+from edgesim.training.checkpoint import save_encoder, weights_sha256
+from edgesim_export import pipeline
+from edgesim_export.golden import golden_images
+from edgesim_export.pipeline import export_bundle
+from edgesim_export.validate import GatesFailedError
+from tests.export.small import IMAGES, SPEC, channels_first, small_encoder, write_recipe
+from tests.helpers import photo
+
+ENGINES = ["onnxruntime", "litert", "tflite-runtime"]
+
+
+@pytest.fixture
+def converters_forbidden(monkeypatch):
+    """Make a conversion fail: what is refused, is refused before it."""
+    monkeypatch.setattr(pipeline, "_converter", lambda name: pytest.fail("a converter was loaded"))
+
+
+def refusal(error, *arguments, **options):
+    with pytest.raises(error) as caught:
+        export_bundle(*arguments, **{"formats": ("onnx",), **options})
+    return str(caught.value)
+
+
+def test_the_bundle_is_complete(bundle):
+    loaded = Bundle.load(bundle.folder)
+    assert loaded == bundle
+    assert sorted(path.name for path in bundle.folder.iterdir()) == [
+        "golden.npz",
+        "manifest.json",
+        "model.onnx",
+        "model.tflite",
+        "model_card.md",
+    ]
+    assert bundle.spec == SPEC
+    assert bundle.encoder_id == SPEC.encoder_id(weights_sha256(small_encoder()))
+    assert bundle.models == {
+        "onnx": {
+            "file": "model.onnx",
+            "bytes": bundle.model_path("onnx").stat().st_size,
+            "quantisation": "static: int8 weights per channel, gptq, 7 bits used; uint8 activations",
+        },
+        "tflite": {
+            "file": "model.tflite",
+            "bytes": bundle.model_path("tflite").stat().st_size,
+            "quantisation": "static: int8 weights per channel, gptq; int8 activations",
+        },
+    }
+
+
+def test_the_bundle_says_how_it_was_made(bundle):
+    assert bundle.recipe["profile"] is None
+    assert bundle.recipe["recipes"]["onnx"]["reduce_range"] is True
+    assert bundle.recipe["calibration"]["source"] == "pictures"
+    assert bundle.recipe["calibration"]["calibration_images"] == IMAGES
+    assert set(bundle.made_by) == {
+        "edgesim",
+        "numpy",
+        "pillow",
+        "torch",
+        "onnx",
+        "onnxruntime",
+        "litert-torch",
+        "ai-edge-quantizer",
+        "ai-edge-litert",
+    }
+    assert "/" not in json.dumps([bundle.recipe, bundle.made_by, bundle.models])
+
+
+def test_every_gate_was_measured_for_both_models(bundle):
+    names = ["bytes", "cosine_mean", "cosine_worst", "recall_at_1_loss", "float_operators"]
+    assert [(g["model"], g["gate"]) for g in bundle.gates] == [
+        (model, name) for model in ("onnx", "tflite") for name in names
+    ]
+    assert all(gate["passed"] for gate in bundle.gates)
+    values = {(g["model"], g["gate"]): g["value"] for g in bundle.gates}
+    assert values["tflite", "float_operators"] == "none"
+    assert values["onnx", "float_operators"] == "Gelu, Pad, ReduceMean"
+    assert min(values["onnx", "cosine_worst"], values["tflite", "cosine_worst"]) > 0.999
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_device_computes_what_pytorch_does(bundle, engine):
+    pixels = np.stack([photo(seed) for seed in range(700, 712)])
+    actual = Embedder(bundle, engine).embed_pixels(pixels)
+    with torch.no_grad():
+        expected = small_encoder()(channels_first(normalise(pixels, SPEC))).numpy()
+    expected = l2_normalise(expected)
+    assert (actual * expected).sum(axis=1).min() > 0.9998
+    # Random weights put all pictures into nearly one direction; what tells them apart is the small rest.
+    apart, expected_apart = (l2_normalise(e - expected.mean(axis=0)) for e in (actual, expected))
+    assert (apart * expected_apart).sum(axis=1).mean() > 0.95
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_golden_images_are_reproduced(bundle, engine):
+    embedder = Embedder(bundle, engine)
+    assert embedder.self_test() > 0.9999
+    stored, golden = bundle.golden("onnx" if engine == "onnxruntime" else "tflite")
+    assert stored == golden_images()
+    if engine != "tflite-runtime":  # whose kernels round a little differently
+        computed = np.stack([embedder.embed_image(image) for image in stored])
+        np.testing.assert_allclose(computed, golden, atol=1e-6)
+
+
+def test_the_golden_embeddings_are_those_of_the_encoder(bundle):
+    stored, golden = bundle.golden("tflite")
+    pixels = np.stack([load_pixels(image, 32) for image in stored])
+    with torch.no_grad():
+        expected = small_encoder().embed(channels_first(normalise(pixels, SPEC))).numpy()
+    assert (expected * golden).sum(axis=1).min() > 0.999
+
+
+def test_an_encoder_without_a_card_gets_one_that_says_what_is_known(bundle):
+    card = (bundle.folder / "model_card.md").read_text()
+    assert card.startswith(f"# small ({bundle.encoder_id})\n")
+    assert "- Trained on: not recorded\n" in card
+    assert "- tflite float_operators: none (limit none)\n" in card
+
+
+def test_again_the_same_bytes_and_with_a_profile_and_a_card(folder, bundle, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "encoder.pt").write_bytes((folder / "run" / "encoder.pt").read_bytes())
+    (run / "model_card.md").write_text("# Mine\n")
+    again = export_bundle(
+        run / "encoder.pt",
+        tmp_path / "again",
+        formats=("onnx",),
+        recipes=[str(folder / "onnx_static_w8a8_pc.toml")],
+        profile=load_profile("pi-4b"),
+        calibration=folder / "pictures",
+        name="parts-2",
+    )
+    assert again.model_path("onnx").read_bytes() == bundle.model_path("onnx").read_bytes()
+    assert list(again.models) == ["onnx"]
+    assert again.recipe["profile"] == "pi-4b"
+    assert (again.folder / "model_card.md").read_text() == "# Mine\n"
+    assert again.spec.name == "parts-2"
+    assert again.encoder_id != bundle.encoder_id
+
+
+def test_a_failing_gate_leaves_nothing(folder, tmp_path):
+    strict = write_recipe(tmp_path, "onnx", calibration_images="8", max_bytes="1000", float_ops_allowed="[]")
+    with pytest.raises(GatesFailedError) as caught:
+        export_bundle(
+            folder / "run",
+            tmp_path / "new" / "bundle",
+            formats=("onnx",),
+            recipes=[strict],
+            calibration=folder / "pictures",
+        )
+    size = next(gate.value for gate in caught.value.gates if gate.gate == "bytes")
+    assert str(caught.value) == (
+        f"nothing was written, 2 of 5 gates failed: onnx bytes is {size}, the limit is 1000; "
+        "onnx float_operators is Gelu, Pad, ReduceMean, the limit is none; "
+        "calibrate on images like those that the device will see: --calibration FOLDER"
+    )
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.usefixtures("converters_forbidden")
+def test_a_bundle_that_is_there_is_kept(folder, bundle, tmp_path):
+    message = refusal(BundleError, folder / "run", bundle.folder)
+    assert message == f"{bundle.folder}: already exists; choose another folder or pass --overwrite"
+    # Not a bundle: not even with --overwrite.
+    message = refusal(BundleError, folder / "run", tmp_path, overwrite=True)
+    assert message == f"{tmp_path}: already exists; choose another folder or pass --overwrite"
+
+
+@pytest.mark.usefixtures("converters_forbidden")
+def test_a_profile_that_cannot_run_the_format(folder, tmp_path):
+    profile = dataclasses.replace(load_profile("pi-4b"), engines=("tflite-runtime", "litert"))
+    message = refusal(UsageError, folder / "run", tmp_path / "out", profile=profile)
+    assert message == "profile pi-4b runs tflite-runtime, litert: no engine for onnx; use --format tflite"
+
+
+def test_a_profile_may_ask_for_smaller_files(folder, tmp_path):
+    profile = dataclasses.replace(load_profile("pi-4b"), model_bytes_max=5000)
+    recipe = write_recipe(tmp_path, "onnx", calibration_images="8")
+    message = refusal(
+        GatesFailedError,
+        folder / "run",
+        tmp_path / "out",
+        recipes=[recipe],
+        profile=profile,
+        calibration=folder / "pictures",
+    )
+    assert ", the limit is 5000; " in message
+
+
+@pytest.mark.usefixtures("converters_forbidden")
+def test_a_name_that_no_file_should_have(folder, tmp_path):
+    message = refusal(UsageError, folder / "run", tmp_path / "out", name="my encoder")
+    assert message == "--name: expected letters, digits, '.', '_' and '-', got 'my encoder'"
+
+
+@pytest.mark.usefixtures("converters_forbidden")
+def test_an_encoder_of_another_preprocessing(tmp_path):
+    spec = dataclasses.replace(SPEC, preprocess_version=PREPROCESS_VERSION + 1)
+    save_encoder(tmp_path / "encoder.pt", small_encoder(), spec)
+    message = refusal(BundleError, tmp_path, tmp_path / "out")
+    assert message == (
+        f"{tmp_path}: trained with preprocessing version {PREPROCESS_VERSION + 1}, this edgesim has version "
+        f"{PREPROCESS_VERSION}; train it again"
+    )
+
+
+@pytest.mark.usefixtures("converters_forbidden")
+def test_no_such_checkpoint(tmp_path):
+    message = refusal(BundleError, tmp_path / "gone", tmp_path / "out")
+    assert message == f"{tmp_path / 'gone'}: no such checkpoint; make one with: edgesim train"
+
+
+def test_progress_is_told(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "_convert", lambda *_: pytest.fail("reached"))
+    told = []
+    with pytest.raises(pytest.fail.Exception, match="reached"):
+        export_bundle(
+            folder / "run",
+            tmp_path / "out",
+            formats=("onnx",),
+            calibration=folder / "pictures",
+            progress=told.append,
+        )
+    assert told == ["choosing calibration images"]

@@ -76,19 +76,19 @@ def run(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> Bundle:
     from edgesim.builtin import checkpoint_path
     from edgesim.profiles import load_profile
-    from edgesim_export.pipeline import export_bundle
+    from edgesim_export.pipeline import ExportRequest, export_bundle
 
-    return export_bundle(
-        checkpoint_path() if args.source == "builtin" else Path(args.source),
-        args.out,
+    request = ExportRequest(
+        checkpoint=checkpoint_path() if args.source == "builtin" else Path(args.source),
+        out=args.out,
         formats=("onnx", "tflite") if args.format == "both" else (args.format,),
-        recipes=args.recipe,
+        recipes=tuple(args.recipe),
         profile=load_profile(args.profile) if args.profile else None,
         calibration=args.calibration,
         name=args.name,
         overwrite=args.overwrite,
-        progress=_show_progress,
     )
+    return export_bundle(request, _show_progress)
 
 
 def _show_progress(step: str) -> None:

@@ -24,7 +24,7 @@ from edgesim.errors import ImageError, InputError
 from edgesim.files import find_images
 from edgesim.preprocess import Pixels, decode_image, resize_image
 from edgesim.sample_photos import sample_photos
-from edgesim.training.datasets import CANONICAL, load_canonical
+from edgesim.training.datasets import CANONICAL, load_canonical, read_list
 from edgesim_export.recipe import MIN_CALIBRATION_IMAGES
 
 SEED = 0
@@ -104,9 +104,16 @@ def find_source(folder: Path | None, run: Path, size: int) -> ImageSource:
         pixels = load_canonical(data, root, size, train=True).pixels
         return ImageSource(name=data, images=[Image.fromarray(image) for image in pixels])
     if data and Path(data).is_dir():
-        return ImageSource(name=Path(data).resolve().name, images=find_images([Path(data)]))
+        return ImageSource(name=Path(data).resolve().name, images=_training_images(config))
     photos = sample_photos("calibration without --calibration FOLDER")
     return ImageSource(name="sample photographs", images=photos)
+
+
+def _training_images(config: dict[str, Any]) -> list[Path]:
+    """Return the images of a run's folder but those that the run was told to leave out."""
+    folder, exclude = Path(str(config["data"])), str(config.get("exclude", ""))
+    left_out = read_list(Path(exclude)) if exclude else frozenset()
+    return [path for path in find_images([folder]) if path.relative_to(folder).as_posix() not in left_out]
 
 
 def _read_config(path: Path) -> dict[str, Any]:

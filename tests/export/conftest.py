@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgesim.bundle import Bundle
-from edgesim_export.pipeline import export_bundle
+from edgesim_export.pipeline import ExportRequest, export_bundle
 from tests.export.small import IMAGES, write_checkpoint, write_recipe
 from tests.helpers import write_photos
 
@@ -23,10 +23,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bundle(folder: Path) -> Bundle:
-    return export_bundle(
-        folder / "run",
-        folder / "bundle",
+    request = ExportRequest(
+        checkpoint=folder / "run",
+        out=folder / "bundle",
         formats=("onnx", "tflite"),
-        recipes=[str(folder / f"{name}_static_w8a8_pc.toml") for name in ("onnx", "tflite")],
+        recipes=tuple(str(folder / f"{name}_static_w8a8_pc.toml") for name in ("onnx", "tflite")),
         calibration=folder / "pictures",
     )
+    return export_bundle(request)

@@ -173,3 +173,16 @@ def test_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(InputError) as caught:
         find_source(tmp_path / "gone", tmp_path, SIZE)
     assert str(caught.value) == f"{tmp_path / 'gone'}: no such file or folder"
+
+
+def test_the_runs_training_images_serve_without_those_it_left_out(tmp_path):
+    write_photos(tmp_path / "parts", 4)
+    names = sorted(path.name for path in (tmp_path / "parts").iterdir())
+    (tmp_path / "left-out.txt").write_text(f"{names[1]}\n{names[3]}\n")
+    run = tmp_path / "run"
+    run.mkdir()
+    data, exclude = f'data = "{tmp_path}/parts"\n', f'exclude = "{tmp_path}/left-out.txt"\n'
+    (run / "config.toml").write_text(data)
+    assert [path.name for path in find_source(None, run, SIZE).images] == names
+    (run / "config.toml").write_text(data + exclude)
+    assert [path.name for path in find_source(None, run, SIZE).images] == [names[0], names[2]]

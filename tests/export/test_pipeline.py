@@ -16,8 +16,9 @@ from edgesim.profiles import load_profile
 from edgesim.runtime.embedder import Embedder
 from edgesim.training.checkpoint import save_encoder, weights_sha256
 from edgesim_export import pipeline
+from edgesim_export.calibration import find_source, prepare
 from edgesim_export.golden import golden_images
-from edgesim_export.pipeline import export_bundle
+from edgesim_export.pipeline import ExportRequest, export_bundle
 from edgesim_export.validate import GatesFailedError
 from tests.export.small import IMAGES, SPEC, channels_first, small_encoder, write_recipe
 from tests.helpers import photo
@@ -31,9 +32,15 @@ def converters_forbidden(monkeypatch):
     monkeypatch.setattr(pipeline, "_converter", lambda name: pytest.fail("a converter was loaded"))
 
 
+def export(checkpoint, out, progress=lambda step: None, **options):
+    """Export to ONNX alone, which is quick."""
+    request = ExportRequest(checkpoint=checkpoint, out=out, formats=("onnx",), **options)
+    return export_bundle(request, progress)
+
+
 def refusal(error, *arguments, **options):
     with pytest.raises(error) as caught:
-        export_bundle(*arguments, **{"formats": ("onnx",), **options})
+        export(*arguments, **options)
     return str(caught.value)
 
 
@@ -94,6 +101,30 @@ def test_every_gate_was_measured_for_both_models(bundle):
     assert min(values["onnx", "cosine_worst"], values["tflite", "cosine_worst"]) > 0.999
 
 
+@pytest.mark.parametrize(("model", "engine"), [("onnx", "onnxruntime"), ("tflite", "litert")])
+def test_gates_hold_what_the_device_computes_on_the_held_out_images(folder, bundle, model, engine):
+    data = prepare(find_source(folder / "pictures", folder, 32), 32, IMAGES)
+
+    def recall_at_1(references, queries):
+        hits = [np.argmax(references @ query) == row for query, row in zip(queries, data.truth, strict=True)]
+        return 100 * sum(hits) / len(hits)
+
+    def embed_float(pixels):
+        with torch.no_grad():
+            return small_encoder().embed(channels_first(normalise(pixels, SPEC))).numpy()
+
+    int8 = [Embedder(bundle, engine).embed_pixels(pixels) for pixels in (data.references, data.queries)]
+    exact = [embed_float(pixels) for pixels in (data.references, data.queries)]
+    cosines = (int8[0] * exact[0]).sum(axis=1)
+    values = {gate["gate"]: gate["value"] for gate in bundle.gates if gate["model"] == model}
+    assert values["bytes"] == bundle.model_path(model).stat().st_size
+    assert values["cosine_mean"] == pytest.approx(cosines.mean(), abs=1e-5)
+    assert values["cosine_worst"] == pytest.approx(cosines.min(), abs=1e-5)
+    assert values["cosine_worst"] < 1.0
+    loss = recall_at_1(*exact) - recall_at_1(*int8)
+    assert values["recall_at_1_loss"] == pytest.approx(loss, abs=1e-3)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_device_computes_what_pytorch_does(bundle, engine):
     pixels = np.stack([photo(seed) for seed in range(700, 712)])
@@ -138,11 +169,10 @@ def test_again_the_same_bytes_and_with_a_profile_and_a_card(folder, bundle, tmp_
     run.mkdir()
     (run / "encoder.pt").write_bytes((folder / "run" / "encoder.pt").read_bytes())
     (run / "model_card.md").write_text("# Mine\n")
-    again = export_bundle(
+    again = export(
         run / "encoder.pt",
         tmp_path / "again",
-        formats=("onnx",),
-        recipes=[str(folder / "onnx_static_w8a8_pc.toml")],
+        recipes=(str(folder / "onnx_static_w8a8_pc.toml"),),
         profile=load_profile("pi-4b"),
         calibration=folder / "pictures",
         name="parts-2",
@@ -158,11 +188,10 @@ def test_again_the_same_bytes_and_with_a_profile_and_a_card(folder, bundle, tmp_
 def test_a_failing_gate_leaves_nothing(folder, tmp_path):
     strict = write_recipe(tmp_path, "onnx", calibration_images="8", max_bytes="1000", float_ops_allowed="[]")
     with pytest.raises(GatesFailedError) as caught:
-        export_bundle(
+        export(
             folder / "run",
             tmp_path / "new" / "bundle",
-            formats=("onnx",),
-            recipes=[strict],
+            recipes=(strict,),
             calibration=folder / "pictures",
         )
     size = next(gate.value for gate in caught.value.gates if gate.gate == "bytes")
@@ -197,7 +226,7 @@ def test_a_profile_may_ask_for_smaller_files(folder, tmp_path):
         GatesFailedError,
         folder / "run",
         tmp_path / "out",
-        recipes=[recipe],
+        recipes=(recipe,),
         profile=profile,
         calibration=folder / "pictures",
     )
@@ -231,10 +260,9 @@ def test_progress_is_told(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "_convert", lambda *_: pytest.fail("reached"))
     told = []
     with pytest.raises(pytest.fail.Exception, match="reached"):
-        export_bundle(
+        export(
             folder / "run",
             tmp_path / "out",
-            formats=("onnx",),
             calibration=folder / "pictures",
             progress=told.append,
         )

@@ -192,6 +192,10 @@ def test_a_commit_makes_the_graph_stale_until_it_is_refreshed(
             del now[path]
         assert index.stats()["graph"] == "stale"
         check_answers(index, now, recall=1.0)
+        del now["/photos/00300.png"]
+        index.remove(["/photos/00300.png"])
+        check_answers(index, now, recall=1.0)
+        # Said once, not once a commit.
         assert len(caplog.messages) == 1
         # Updated, not built anew.
         forbid(monkeypatch, Graph, "build")
@@ -209,12 +213,13 @@ def test_a_commit_makes_the_graph_stale_until_it_is_refreshed(
         check_answers(index, now, recall=0.99)
 
 
-def test_a_fresh_graph_is_left_alone(folder: Path) -> None:
-    before = (folder / "graph.hnsw").stat()
+def test_a_fresh_graph_is_left_alone_by_refresh_and_replaced_by_rebuild(folder: Path) -> None:
+    written = (folder / "graph.hnsw").stat().st_mtime_ns
     with open_index(folder) as index:
         index.refresh_graph()
-    after = (folder / "graph.hnsw").stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+        assert (folder / "graph.hnsw").stat().st_mtime_ns == written
+        index.rebuild_graph()
+        assert (folder / "graph.hnsw").stat().st_mtime_ns != written
 
 
 @pytest.mark.parametrize(("share", "anew"), [(0.24, False), (0.26, True)])

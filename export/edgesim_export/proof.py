@@ -1,0 +1,116 @@
+"""The proof of a conversion: the int8 models in a bundle on disk, run by the device's own code."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgesim.bundle import MODEL_FILES, Bundle, golden_bytes, write_bundle
+from edgesim.errors import MissingDependencyError
+from edgesim.model_spec import ModelSpec
+from edgesim.models.encoder import CompactEncoder, embed_batches
+from edgesim.preprocess import Pixels, normalise
+from edgesim.runtime.embedder import Embedder
+from edgesim.runtime.engines import available_engines, model_format
+from edgesim_export.calibration import CalibrationData
+from edgesim_export.converted import ConvertedModel
+from edgesim_export.golden import golden_images
+from edgesim_export.recipe import Recipe
+from edgesim_export.validate import Embeddings, Gate, check, measure
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What a bundle holds beside its model files.
+
+    Attributes:
+        gates: all passed.
+        golden: content of the bundle's file of golden images and embeddings.
+    """
+
+    gates: list[Gate]
+    golden: bytes
+
+
+def prove(
+    encoder: CompactEncoder,
+    spec: ModelSpec,
+    models: dict[str, ConvertedModel],
+    recipes: dict[str, Recipe],
+    data: CalibrationData,
+) -> Proof:
+    """Compare int8 models with the float encoder on the held-out images, and compute the golden embeddings.
+
+    Args:
+        encoder: as it was trained, in evaluation mode.
+        spec: of the encoder.
+        models, recipes: by format.
+        data: the images.
+
+    Raises:
+        GatesFailedError: a model is not good enough.
+        MissingDependencyError: no engine for a format is installed.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgesim-export-") as folder:
+        staged = _stage(Path(folder) / "bundle", spec, models)
+        embedders = {key: Embedder(staged, _engine(key)) for key in models}
+        expected = _embed_float(encoder, spec, data)
+        gates = []
+        for key, model in models.items():
+            actual = Embeddings(
+                references=embedders[key].embed_pixels(data.references),
+                queries=embedders[key].embed_pixels(data.queries),
+            )
+            gates += measure(key, model, recipes[key].gates, expected, actual, data.truth)
+        check(gates)
+        return Proof(gates=gates, golden=_golden(embedders))
+
+
+def _stage(folder: Path, spec: ModelSpec, models: dict[str, ConvertedModel]) -> Bundle:
+    """Write a bundle that has all that the `Embedder` needs, and no more."""
+    facts: dict[str, dict[str, Any]] = {key: {"file": MODEL_FILES[key]} for key in models}
+    return write_bundle(
+        folder,
+        spec=spec,
+        encoder_id="staged",
+        models=facts,
+        recipe={},
+        gates=[],
+        made_by={},
+        files={MODEL_FILES[key]: model.content for key, model in models.items()},
+    )
+
+
+def _engine(format_name: str) -> str:
+    engines = [engine for engine in available_engines() if model_format(engine) == format_name]
+    if not engines:
+        raise MissingDependencyError(
+            f"no engine is installed to check the {format_name} model. Run: pip install 'edgesim[export]'"
+        )
+    return engines[0]
+
+
+def _embed_float(encoder: CompactEncoder, spec: ModelSpec, data: CalibrationData) -> Embeddings:
+    def embed(pixels: Pixels) -> NDArray[np.float32]:
+        images = torch.from_numpy(normalise(pixels, spec)).permute(0, 3, 1, 2)
+        embeddings: NDArray[np.float32] = embed_batches(encoder, images).numpy()
+        return embeddings
+
+    return Embeddings(references=embed(data.references), queries=embed(data.queries))
+
+
+def _golden(embedders: dict[str, Embedder]) -> bytes:
+    images = golden_images()
+    return golden_bytes(
+        images,
+        {
+            key: np.stack([embedder.embed_image(image, name="golden image") for image in images])
+            for key, embedder in embedders.items()
+        },
+    )

@@ -100,6 +100,8 @@ def run_add(args: argparse.Namespace) -> int:
         try:
             report = matcher.add(args.paths, labels, progress=True)
         except KeyboardInterrupt as interruption:
+            if not interruption.args:
+                raise
             print(f"edgesim: {interruption}", file=sys.stderr)
             return 130
         entries = len(matcher.index)

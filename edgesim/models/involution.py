@@ -66,11 +66,11 @@ class Involution(nn.Module):
             return self._forward_by_matmul(x)
         return self._forward_by_shifts(x)
 
-    def _shifted(self, padded: Tensor, k: int, height: int, width: int) -> Tensor:
-        """Return the input under kernel position k, for every output pixel; the last two axes are cut."""
+    def _window(self, k: int, height: int, width: int) -> tuple[slice, slice]:
+        """Return the rows and columns of the padded input under kernel position k, for every output pixel."""
         u, v = divmod(k, self.kernel_size)
         stop_u, stop_v = u + self.stride * (height - 1) + 1, v + self.stride * (width - 1) + 1
-        return padded[..., u : stop_u : self.stride, v : stop_v : self.stride]
+        return slice(u, stop_u, self.stride), slice(v, stop_v, self.stride)
 
     def _forward_by_shifts(self, x: Tensor) -> Tensor:
         n, channels = x.shape[:2]
@@ -81,7 +81,8 @@ class Involution(nn.Module):
         padded = padded.view(n, self.groups, channels // self.groups, *padded.shape[-2:])
         out = torch.zeros_like(padded[..., :height, :width])
         for k in range(self.kernel_size**2):
-            out = out + kernels[:, :, k] * self._shifted(padded, k, height, width)
+            rows, columns = self._window(k, height, width)
+            out = out + kernels[:, :, k] * padded[..., rows, columns]
         return out.reshape(n, channels, height, width)
 
     def _forward_by_matmul(self, x: Tensor) -> Tensor:
@@ -89,9 +90,11 @@ class Involution(nn.Module):
         kernels = self.kernels(x)
         height, width = kernels.shape[-2:]
         padded = functional.pad(x, [self.kernel_size // 2] * 4)
-        # Channels go last before the slices are joined, so that the joined axis is (KK, C) in memory.
-        slices = [self._shifted(padded, k, height, width).permute(0, 2, 3, 1) for k in range(kk)]
-        patches = torch.cat(slices, dim=3).reshape(-1, kk, self.groups, per_group).transpose(1, 2)
-        rows = kernels.permute(0, 2, 3, 1).reshape(-1, self.groups, 1, kk)
-        out = torch.matmul(rows, patches).reshape(-1, height, width, self.channels)
+        # Channels go last before the windows are joined, so that the joined axis is (KK, C) in memory.
+        padded = padded.permute(0, 2, 3, 1)
+        windows = [self._window(k, height, width) for k in range(kk)]
+        joined = torch.cat([padded[:, rows, columns] for rows, columns in windows], dim=3)
+        patches = joined.reshape(-1, kk, self.groups, per_group).transpose(1, 2)
+        kernel_rows = kernels.permute(0, 2, 3, 1).reshape(-1, self.groups, 1, kk)
+        out = torch.matmul(kernel_rows, patches).reshape(-1, height, width, self.channels)
         return out.permute(0, 3, 1, 2)

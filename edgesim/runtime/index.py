@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.bundle import Bundle
-from edgesim.errors import StorageError, UsageError
+from edgesim.errors import EncoderMismatchError, StorageError, UsageError
 from edgesim.runtime.database import ENTRIES_FILE
 from edgesim.runtime.entry import Entry, NewEntry, entry_path
 from edgesim.runtime.facts import IndexFacts
@@ -96,10 +96,14 @@ class Index:
             EncoderMismatchError: the index was made by another encoder than the bundle's.
             IndexStoreError: no index there, damaged, or of another format version.
         """
-        store = EntryStore.open(folder, read_only=read_only)
+        index = cls(EntryStore.open(folder, read_only=read_only), exact_limit)
         if bundle is not None:
-            store.facts.check_encoder(folder, bundle)
-        return cls(store, exact_limit)
+            try:
+                index.facts.check_encoder(folder, bundle)
+            except EncoderMismatchError:
+                index.close()
+                raise
+        return index
 
     def close(self) -> None:
         """Close the files; the index cannot be used afterwards."""

@@ -62,8 +62,9 @@ class EntryStore:
             raise IndexStoreError(f"{folder}: is a file, and an index is a folder; name another") from error
         except OSError as error:
             raise StorageError(f"{folder}: cannot be written ({error.strerror})") from error
-        with reported(folder):
+        with reported(folder), contextlib.ExitStack() as on_failure:
             connection = connect_to_write(folder, create=True)
+            on_failure.callback(connection.close)
             with transaction(connection, "IMMEDIATE"):
                 # What a killed `create` left is an empty file, and may be filled now.
                 if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
@@ -71,6 +72,7 @@ class EntryStore:
                 for statement in _SCHEMA:
                     connection.execute(statement)
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.to_rows().items())
+            on_failure.pop_all()
         return cls(folder, connection, facts)
 
     @classmethod
@@ -78,12 +80,15 @@ class EntryStore:
         """Open an index; read-only, nothing is written to its folder."""
         if not exists(folder):
             raise IndexStoreError(f"{folder}: no index there; make one with: edgesim index add {folder} PATH")
-        with reported(folder):
+        with reported(folder), contextlib.ExitStack() as on_failure:
             connection = connect_to_read(folder) if read_only else connect_to_write(folder)
+            on_failure.callback(connection.close)
             with transaction(connection, "DEFERRED"):
                 check_length(folder, connection)
                 rows = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-            return cls(folder, connection, IndexFacts.from_rows(folder, rows))
+            facts = IndexFacts.from_rows(folder, rows)
+            on_failure.pop_all()
+        return cls(folder, connection, facts)
 
     def close(self) -> None:
         """Close the file; the store cannot be used afterwards."""
@@ -182,13 +187,13 @@ class EntryStore:
                 self._raise_generation()
 
     def _write_entry(self, entry: NewEntry) -> None:
-        path = os.fsencode(entry.path)
         old = self.find(entry.path)
         if entry.vector is not None:
-            self._connection.execute("DELETE FROM entries WHERE path = ?", (path,))
+            if old is not None:
+                self._connection.execute("DELETE FROM entries WHERE id = ?", (old.entry_id,))
             entry_id = self._connection.execute(
                 "INSERT INTO entries (path, sha256, size, mtime_ns, vector) VALUES (?, ?, ?, ?, ?)",
-                (path, entry.sha256, entry.size, entry.mtime_ns, self._blob(entry.vector)),
+                (os.fsencode(entry.path), entry.sha256, entry.size, entry.mtime_ns, self._blob(entry.vector)),
             ).lastrowid
         elif old is not None:
             entry_id = old.entry_id

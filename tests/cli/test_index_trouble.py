@@ -115,6 +115,20 @@ def test_a_read_only_folder(here: Path, tiny_bundle: Bundle, capsys: pytest.Capt
     )
 
 
+def test_what_only_reads_never_opens_the_index_for_writing(
+    here: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photos(here / "photos", 1)
+    assert main(["index", "add", "parts", "photos", "--bundle", str(tiny_bundle.folder)]) == 0
+    monkeypatch.setattr("edgesim.runtime.store.connect_to_write", None)
+    for arguments in (
+        ["query", "parts", "photos/0000.png"],
+        ["index", "list", "parts"],
+        ["index", "stats", "parts"],
+    ):
+        assert main(arguments) == 0
+
+
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_an_interruption_keeps_what_is_committed_and_nothing_else(
     here: Path, tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str], kill: signal.Signals
@@ -141,6 +155,18 @@ def test_an_interruption_keeps_what_is_committed_and_nothing_else(
     assert main(command) == 0
     assert capsys.readouterr().out == "parts: 66 added, 0 updated, 64 unchanged, 0 skipped; 130 entries\n"
     assert sorted(paths_in(here / "parts")) == photos
+
+
+def test_an_interruption_before_anything_is_added(
+    here: Path, tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(paths: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgesim.runtime.matcher.find_images", interrupted)
+    assert main(["index", "add", "parts", "photos", "--bundle", str(tiny_bundle.folder)]) == 130
+    assert capsys.readouterr() == ("", "edgesim: interrupted; what was committed before is kept\n")
+    assert not (here / "parts").exists()
 
 
 def test_two_writers_at_once(here: Path, tiny_bundle: Bundle) -> None:

@@ -14,8 +14,11 @@ from PIL import Image
 
 from edgesim.bundle import Bundle, golden_bytes, write_bundle
 from edgesim.model_spec import ModelSpec
+from edgesim.runtime.engines import ENGINES
 
 ROOT = Path(__file__).parents[1]
+# All of them can be installed on the oldest Python; tflite-runtime ends with it.
+INSTALLED_ENGINES = ENGINES if sys.version_info < (3, 12) else ENGINES[:2]
 SIZE = 32
 DIM = 16
 _WIDTH = 8

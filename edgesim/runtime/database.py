@@ -21,30 +21,40 @@ BUSY_TIMEOUT = 10.0
 
 def connect_to_write(folder: Path, *, create: bool = False) -> sqlite3.Connection:
     """Open the index in `folder` for reading and writing."""
-    connection = _connect(folder, "rwc" if create else "rw")
-    connection.execute("PRAGMA journal_mode = DELETE")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    return connection
+    with closed_on_failure(_connect(folder, "rwc" if create else "rw")) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
 
 
 def connect_to_read(folder: Path) -> sqlite3.Connection:
     """Open the index in `folder` so that nothing can be written, not even a lock file."""
-    connection = _connect(folder, "ro")
-    try:
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
-            raise
-        # A writer was killed amid a commit. Only a connection that may write can undo the half of it.
-        with contextlib.closing(_connect(folder, "rw")) as writer:
-            writer.execute("SELECT 1 FROM sqlite_master").fetchone()
-    return connection
+    with closed_on_failure(_connect(folder, "ro")) as connection:
+        try:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+            # A writer was killed amid a commit. Only a connection that may write can undo the half of it.
+            with contextlib.closing(_connect(folder, "rw")) as writer:
+                writer.execute("SELECT 1 FROM sqlite_master").fetchone()
+        return connection
 
 
 def _connect(folder: Path, mode: str) -> sqlite3.Connection:
     uri = f"{(folder / ENTRIES_FILE).absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+
+
+@contextlib.contextmanager
+def closed_on_failure(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Close the connection if the block fails, and leave it open if not."""
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def check_length(folder: Path, connection: sqlite3.Connection) -> None:

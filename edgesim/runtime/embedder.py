@@ -17,9 +17,9 @@ from edgesim.preprocess import load_pixels, normalise, resize_image
 from edgesim.runtime.engines import load_backend, model_format
 
 BUILTIN = "builtin"
-# Golden embeddings are not reproduced to the bit everywhere, for int8 kernels differ in rounding: 0.998 was seen
-# between engines (bench/bench_cpus.py). Far below that something is broken, as when 8-bit weights overflow on
-# x86 with AVX2 but without VNNI. Our choice.
+# Golden embeddings are not reproduced to the bit everywhere, for int8 kernels differ in rounding: 0.998 was
+# seen between engines (bench/bench_cpus.py). Far below that something is broken, as when 8-bit weights
+# overflow on x86 with AVX2 but without VNNI. Our choice.
 SELF_TEST_COSINE = 0.99
 
 

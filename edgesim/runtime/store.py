@@ -23,6 +23,7 @@ from edgesim.errors import IndexStoreError, InputError, StorageError
 from edgesim.runtime.database import (
     ENTRIES_FILE,
     check_length,
+    closed_on_failure,
     connect_to_read,
     connect_to_write,
     damaged,
@@ -62,9 +63,7 @@ class EntryStore:
             raise IndexStoreError(f"{folder}: is a file, and an index is a folder; name another") from error
         except OSError as error:
             raise StorageError(f"{folder}: cannot be written ({error.strerror})") from error
-        with reported(folder), contextlib.ExitStack() as on_failure:
-            connection = connect_to_write(folder, create=True)
-            on_failure.callback(connection.close)
+        with reported(folder), closed_on_failure(connect_to_write(folder, create=True)) as connection:
             with transaction(connection, "IMMEDIATE"):
                 # What a killed `create` left is an empty file, and may be filled now.
                 if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
@@ -72,23 +71,19 @@ class EntryStore:
                 for statement in _SCHEMA:
                     connection.execute(statement)
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.to_rows().items())
-            on_failure.pop_all()
-        return cls(folder, connection, facts)
+            return cls(folder, connection, facts)
 
     @classmethod
     def open(cls, folder: Path, *, read_only: bool) -> EntryStore:
         """Open an index; read-only, nothing is written to its folder."""
         if not exists(folder):
             raise IndexStoreError(f"{folder}: no index there; make one with: edgesim index add {folder} PATH")
-        with reported(folder), contextlib.ExitStack() as on_failure:
-            connection = connect_to_read(folder) if read_only else connect_to_write(folder)
-            on_failure.callback(connection.close)
+        connect = connect_to_read if read_only else connect_to_write
+        with reported(folder), closed_on_failure(connect(folder)) as connection:
             with transaction(connection, "DEFERRED"):
                 check_length(folder, connection)
                 rows = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-            facts = IndexFacts.from_rows(folder, rows)
-            on_failure.pop_all()
-        return cls(folder, connection, facts)
+            return cls(folder, connection, IndexFacts.from_rows(folder, rows))
 
     def close(self) -> None:
         """Close the file; the store cannot be used afterwards."""

@@ -10,7 +10,7 @@ from edgesim.bundle import Bundle
 from edgesim.errors import BundleError, MissingDependencyError, UsageError
 from edgesim.runtime import engines
 from edgesim.runtime.engines import ENGINES, available_engines, load_backend
-from tests.helpers import run_python
+from tests.helpers import INSTALLED_ENGINES, run_python
 
 MODULES = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 
@@ -25,7 +25,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(
             engines.importlib.util,
             "find_spec",
-            lambda name: find_spec(name) if name in modules or name not in MODULES.values() else None,
+            lambda name: name in modules or None if name in MODULES.values() else find_spec(name),
         )
 
     return pretend
@@ -55,7 +55,7 @@ def test_engines_are_found_without_importing_them() -> None:
         "print(available_engines(), [m for m in sys.argv[1:] if m in sys.modules])"
     )
     result = run_python("-c", script, *MODULES.values())
-    assert (result.stdout, result.stderr) == ("['onnxruntime', 'litert', 'tflite-runtime'] []\n", "")
+    assert (result.stdout, result.stderr) == (f"{list(INSTALLED_ENGINES)} []\n", "")
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,19 @@ def test_the_preferred_engine_that_is_installed_is_chosen(
     assert loaded == [chosen]
 
 
-def test_an_engine_without_a_model_file_is_passed_over(both_formats: Bundle, loaded: list[str]) -> None:
+def test_an_engine_without_a_model_file_is_passed_over(
+    installed: Any, both_formats: Bundle, loaded: list[str]
+) -> None:
+    installed(*ENGINES)
     load_backend(dataclasses.replace(both_formats, models={"tflite": both_formats.models["tflite"]}))
     assert loaded == ["litert"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_an_engine_can_be_forced(both_formats: Bundle, loaded: list[str], engine: str) -> None:
+def test_an_engine_can_be_forced(
+    installed: Any, both_formats: Bundle, loaded: list[str], engine: str
+) -> None:
+    installed(*ENGINES)
     load_backend(both_formats, engine)
     assert loaded == [engine]
 

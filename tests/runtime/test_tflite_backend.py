@@ -8,11 +8,11 @@ import pytest
 
 from edgesim.errors import BundleError, MissingDependencyError
 from edgesim.runtime.tflite_backend import TfliteBackend, quantise
-from tests.helpers import run_python
+from tests.helpers import INSTALLED_ENGINES, run_python
 from tests.runtime.tflite_files import Tensor, tflite_file
 
 PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime"}
-ENGINES = list(PACKAGES)
+ENGINES = [engine for engine in INSTALLED_ENGINES if engine in PACKAGES]
 SIDE, DIM = 8, 4
 WEIGHTS = np.array([[64, -32, 16], [-100, 50, 25], [127, 127, -127], [1, 2, 3]])
 BIAS = np.array([1000, -500, 0, 250])

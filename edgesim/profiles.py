@@ -7,15 +7,11 @@ keys, and a user may pass the path of a file of their own. Standard library only
 from __future__ import annotations
 
 import dataclasses
-import os
-import tomllib
 from importlib import resources
-from pathlib import Path
-from typing import Any
 
 from edgesim.engines import ENGINES
 from edgesim.errors import UsageError
-from edgesim.names import nearest
+from edgesim.settings import build, check_known, read_named, shipped_names
 
 ARCHITECTURES = ("aarch64", "armv7l", "x86_64")
 # What int8 kernels are chosen by, and what packages built for another CPU die of.
@@ -70,15 +66,12 @@ class DeviceProfile:
         return tuple(dict.fromkeys(ENGINES[engine].model_format for engine in self.engines))
 
 
-_KEYS = {field.name: str(field.type) for field in dataclasses.fields(DeviceProfile) if field.name != "name"}
-_UNSOURCED = ("title", "sources")
-_CHOICES = {"architecture": ARCHITECTURES, "features": FEATURES, "engines": tuple(ENGINES)}
+_UNSOURCED = ("name", "title", "sources")
 
 
 def profile_names() -> list[str]:
     """Return the names of the profiles that ship with edgesim, sorted."""
-    files = resources.files("firmware_profiles").iterdir()
-    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+    return shipped_names(resources.files("firmware_profiles"))
 
 
 def load_profile(name_or_path: str) -> DeviceProfile:
@@ -90,70 +83,22 @@ def load_profile(name_or_path: str) -> DeviceProfile:
     Raises:
         UsageError: unknown name, no such file, or a file that does not follow the schema.
     """
-    if name_or_path.endswith(".toml") or os.sep in name_or_path:
-        return _parse(Path(name_or_path).stem, _read(Path(name_or_path)), name_or_path)
-    known = profile_names()
-    if name_or_path not in known:
-        raise UsageError(f"unknown profile {name_or_path!r}{nearest(name_or_path, known)}")
-    file = resources.files("firmware_profiles") / f"{name_or_path}.toml"
-    return _parse(name_or_path, file.read_bytes(), file.name)
+    name, file, values = read_named("profile", name_or_path, resources.files("firmware_profiles"))
+    profile = build(DeviceProfile, values, file, name=name)
+    check_known([profile.architecture], ARCHITECTURES, f"{file}: architecture")
+    check_known(profile.features, FEATURES, f"{file}: features")
+    check_known(profile.engines, ENGINES, f"{file}: engines")
+    for field in dataclasses.fields(profile):
+        value = getattr(profile, field.name)
+        if value == "" or (isinstance(value, int) and value < 1):
+            raise UsageError(f"{file}: {field.name}: expected a text or a number above 0, got {value!r}")
+    _check_sources(profile, file)
+    return profile
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); see: edgesim profiles") from error
-
-
-def _parse(name: str, content: bytes, file: str) -> DeviceProfile:
-    try:
-        values = tomllib.loads(content.decode())
-    except ValueError as error:
-        raise UsageError(f"{file}: not TOML ({error})") from error
-    for key in values:
-        if key not in _KEYS:
-            raise UsageError(f"{file}: unknown key {key!r}{nearest(key, _KEYS)}")
-    for key, kind in _KEYS.items():
-        if key not in values:
-            raise UsageError(f"{file}: lacks the key {key!r}; for an example run: edgesim profiles pi-4b")
-        values[key] = _checked(values[key], kind, f"{file}: {key}")
-    for key, choices in _CHOICES.items():
-        _check_known(values[key], choices, f"{file}: {key}")
-    _check_sources(values["sources"], file)
-    return DeviceProfile(name=name, **values)
-
-
-def _checked(value: Any, kind: str, where: str) -> Any:
-    """Return a TOML value as the attribute's type, which `kind` spells; refuse any other."""
-    if kind == "str" and isinstance(value, str) and value:
-        return value
-    # TOML's booleans arrive as bool, which Python counts among its integers.
-    if kind == "int" and type(value) is int and value > 0:
-        return value
-    if kind == "tuple[str, ...]" and isinstance(value, list) and all(isinstance(x, str) for x in value):
-        return tuple(value)
-    if (
-        kind == "dict[str, str]"
-        and isinstance(value, dict)
-        and all(isinstance(x, str) for x in value.values())
-    ):
-        return value
-    expected = {"str": "a text", "int": "a whole number above 0", "tuple[str, ...]": "a list of texts"}
-    raise UsageError(f"{where}: expected {expected.get(kind, 'a table of texts')}, got {value!r}")
-
-
-def _check_known(value: str | tuple[str, ...], choices: tuple[str, ...], where: str) -> None:
-    for item in (value,) if isinstance(value, str) else value:
-        if item not in choices:
-            raise UsageError(f"{where}: unknown value {item!r}{nearest(item, choices)}")
-
-
-def _check_sources(sources: dict[str, str], file: str) -> None:
-    wanted = [key for key in _KEYS if key not in _UNSOURCED]
-    for key in sources:
-        if key not in wanted:
-            raise UsageError(f"{file}: sources: unknown key {key!r}{nearest(key, wanted)}")
+def _check_sources(profile: DeviceProfile, file: str) -> None:
+    wanted = [field.name for field in dataclasses.fields(profile) if field.name not in _UNSOURCED]
+    check_known(profile.sources, wanted, f"{file}: sources", "key")
     for key in wanted:
-        if key not in sources:
+        if key not in profile.sources:
             raise UsageError(f"{file}: no source for {key!r}; add it to [sources]")

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from edgesim.runtime.ingest import AddReport
 
 _HELP_JSON = "print the result as JSON"
+_DESCRIPTIONS = {
+    "add": "Add images, and the images below folders. May be run again at any time: nothing is added twice,\n"
+    "changed files are brought up to date, and labels are merged. An image is known by its absolute path.",
+    "list": "Print the path and the labels of each entry.",
+    "remove": "Remove entries from an index. The image files are not touched.",
+    "stats": "Print how many entries there are, which encoder made them, how they are searched, and sizes.",
+    "rebuild": "Build the search graph of a large index anew. Small ones are searched exactly, without.",
+}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,16 +65,6 @@ def _action(
     )
     parser.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
     return parser
-
-
-_DESCRIPTIONS = {
-    "add": "Add images, and the images below folders. May be run again at any time: nothing is added twice,\n"
-    "changed files are brought up to date, and labels are merged. An image is known by its absolute path.",
-    "list": "Print the path and the labels of each entry.",
-    "remove": "Remove entries from an index. The image files are not touched.",
-    "stats": "Print how many entries there are, which encoder made them, how they are searched, and sizes.",
-    "rebuild": "Build the search graph of a large index anew. Small ones are searched exactly, without.",
-}
 
 
 def _add_action(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

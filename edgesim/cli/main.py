@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Container
@@ -49,6 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status (see edgesim.errors)."""
     arguments = sys.argv[1:] if arguments is None else arguments
     args = build_parser(commands=arguments).parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A path that the terminal's encoding lacks is printed escaped, instead of ending the program.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = args.run(args)
         sys.stdout.flush()

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-import types
-import typing
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from edgesim.errors import UsageError
 from edgesim.models.encoder import EncoderConfig
-from edgesim.names import nearest
+from edgesim.settings import build, check_known, read_toml
 
 LOSSES = ("ms", "ce")
 POSITIVES = ("class", "views")
@@ -98,8 +95,8 @@ class TrainingConfig:
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
-        _choice("loss", self.loss, LOSSES)
-        _choice("positives", self.positives, POSITIVES)
+        check_known([self.loss], LOSSES, "loss")
+        check_known([self.positives], POSITIVES, "positives")
         if self.batch_size % self.views or self.views < 2:
             raise UsageError(
                 f"views must be at least 2 and divide batch_size={self.batch_size}, got {self.views}"
@@ -113,11 +110,6 @@ class TrainingConfig:
             lines += ["", f"[{table}]"]
             lines += [f"{f.name} = {_toml(getattr(values, f.name))}" for f in _fields(values)]
         return "\n".join(lines) + "\n"
-
-
-def _choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{key} must be one of {', '.join(allowed)}, got {value!r}")
 
 
 def _fields(instance: Any) -> tuple[dataclasses.Field[Any], ...]:
@@ -145,37 +137,6 @@ def load_config(path: Path, **overrides: Any) -> TrainingConfig:
     Raises:
         UsageError: no such file, not TOML, an unknown key (with the nearest known one), or a wrong type.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: not valid TOML ({error})") from error
+    values = read_toml(path)
     values |= {key: value for key, value in overrides.items() if value is not None}
-    values["encoder"] = _build(EncoderConfig, values.get("encoder", {}), path)
-    values["augment"] = _build(AugmentConfig, values.get("augment", {}), path)
-    config: TrainingConfig = _build(TrainingConfig, values, path)
-    return config
-
-
-def _build(cls: type[Any], values: dict[str, Any], path: Path) -> Any:
-    hints = typing.get_type_hints(cls)
-    for key, value in values.items():
-        if key not in hints:
-            raise UsageError(f"{path}: unknown key {key!r}{nearest(key, hints)}")
-        values[key] = _convert(key, value, hints[key], path)
-    try:
-        return cls(**values)
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}") from error
-
-
-def _convert(key: str, value: Any, hint: Any, path: Path) -> Any:
-    if isinstance(hint, types.GenericAlias) and isinstance(value, list):
-        return tuple(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    expected = tuple if isinstance(hint, types.GenericAlias) else hint
-    if type(value) is not expected:
-        raise UsageError(f"{path}: {key} must be {expected.__name__}, got {type(value).__name__}")
-    return value
+    return build(TrainingConfig, values, str(path))

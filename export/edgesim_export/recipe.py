@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import tomllib
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from edgesim.errors import UsageError
-from edgesim.names import nearest
+from edgesim.settings import build, check_known, read_named, shipped_names
 
 FORMATS = ("onnx", "tflite")
+_FOLDER = resources.files("edgesim_export") / "recipes"
 # Fewer arrays than this do not show what range the activations take. Our choice.
 MIN_CALIBRATION_IMAGES = 8
 
@@ -92,8 +89,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes that ship with edgesim, sorted."""
-    files = (resources.files("edgesim_export") / "recipes").iterdir()
-    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+    return shipped_names(_FOLDER)
 
 
 def load_recipe(name_or_path: str) -> Recipe:
@@ -105,17 +101,10 @@ def load_recipe(name_or_path: str) -> Recipe:
     Raises:
         UsageError: unknown name, no such file, or a file that does not follow the schema.
     """
-    if name_or_path.endswith(".toml") or os.sep in name_or_path:
-        path = Path(name_or_path)
-        try:
-            return _parse(path.stem, path.read_bytes(), name_or_path)
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be read as a recipe ({error.strerror})") from error
-    known = recipe_names()
-    if name_or_path not in known:
-        raise UsageError(f"unknown recipe {name_or_path!r}{nearest(name_or_path, known)}")
-    file = resources.files("edgesim_export") / "recipes" / f"{name_or_path}.toml"
-    return _parse(name_or_path, file.read_bytes(), file.name)
+    name, file, values = read_named("recipe", name_or_path, _FOLDER)
+    recipe = build(Recipe, values, file, name=name)
+    _check_values(recipe, file)
+    return recipe
 
 
 def select_recipes(formats: Sequence[str], names: Sequence[str]) -> dict[str, Recipe]:
@@ -135,48 +124,9 @@ def select_recipes(formats: Sequence[str], names: Sequence[str]) -> dict[str, Re
     return {name: chosen.get(name) or load_recipe(f"{name}_static_w8a8_pc") for name in formats}
 
 
-def _parse(name: str, content: bytes, file: str) -> Recipe:
-    try:
-        values = tomllib.loads(content.decode())
-    except ValueError as error:
-        raise UsageError(f"{file}: not TOML ({error})") from error
-    gates = values.get("gates")
-    if not isinstance(gates, dict):
-        raise UsageError(f"{file}: lacks the table [gates]")
-    values["gates"] = GateLimits(**_checked(gates, GateLimits, f"{file}: gates"))
-    recipe = Recipe(name=name, **_checked(values, Recipe, file))
-    _check_values(recipe, file)
-    return recipe
-
-
-def _checked(values: Mapping[str, Any], cls: type[Any], where: str) -> dict[str, Any]:
-    """Return `values` with the types of the fields of `cls`; refuse unknown, missing and mistyped keys."""
-    hints = {key: hint for key, hint in typing.get_type_hints(cls).items() if key != "name"}
-    for key in values:
-        if key not in hints:
-            raise UsageError(f"{where}: unknown key {key!r}{nearest(key, hints)}")
-    for key in hints:
-        if key not in values:
-            raise UsageError(f"{where}: lacks the key {key!r}")
-    return {key: _converted(value, hints[key], f"{where}: {key}") for key, value in values.items()}
-
-
-def _converted(value: Any, hint: Any, where: str) -> Any:
-    if hint == tuple[str, ...] and isinstance(value, list) and all(isinstance(x, str) for x in value):
-        return tuple(value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        expected = "a list of texts" if hint == tuple[str, ...] else hint.__name__
-        raise UsageError(f"{where}: expected {expected}, got {value!r}")
-    return value
-
-
 def _check_values(recipe: Recipe, file: str) -> None:
     for key, choices in _CHOICES.items():
-        value = getattr(recipe, key)
-        if value not in choices:
-            raise UsageError(f"{file}: {key}: unknown value {value!r}{nearest(value, choices)}")
+        check_known([getattr(recipe, key)], choices, f"{file}: {key}")
     if recipe.calibration_images < MIN_CALIBRATION_IMAGES:
         raise UsageError(
             f"{file}: calibration_images: {MIN_CALIBRATION_IMAGES} at least, got {recipe.calibration_images}"

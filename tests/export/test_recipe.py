@@ -49,9 +49,13 @@ def test_an_unknown_recipe_names_the_nearest():
         ("max_bytes", "max_byte", "gates: unknown key 'max_byte'; did you mean 'max_bytes'?"),
         ('weights = "int8"\n', "", "lacks the key 'weights'"),
         ("cosine_mean_min = 0.995\n", "", "gates: lacks the key 'cosine_mean_min'"),
-        ("[gates]", "[limits]", "lacks the table [gates]"),
-        ("max_bytes = 1_000_000", "max_bytes = 1e6", "gates: max_bytes: expected int, got 1000000.0"),
-        ("reduce_range = true", "reduce_range = 1", "reduce_range: expected bool, got 1"),
+        ("[gates]", "[gate]", "unknown key 'gate'; did you mean 'gates'?"),
+        (
+            "max_bytes = 1_000_000",
+            "max_bytes = 1e6",
+            "gates: max_bytes: expected a whole number, got 1000000.0",
+        ),
+        ("reduce_range = true", "reduce_range = 1", "reduce_range: expected true or false, got 1"),
         (
             '["Gelu", "Pad", "ReduceMean"]',
             '"Gelu"',
@@ -86,7 +90,7 @@ def test_a_whole_number_may_stand_for_a_limit(tmp_path):
 
 def test_no_such_file():
     message = refusal(load_recipe, "nowhere/own.toml")
-    assert message == "nowhere/own.toml: cannot be read as a recipe (No such file or directory)"
+    assert message == "nowhere/own.toml: cannot be read (No such file or directory)"
 
 
 def test_each_format_has_its_recipe(tmp_path):

@@ -76,15 +76,16 @@ def _config(args: argparse.Namespace) -> TrainingConfig:
     from edgesim.training.config import load_config, preset_path
     from edgesim.training.datasets import CANONICAL, has_class_folders
 
-    positives = args.positives
-    if positives is None and args.data not in CANONICAL and not has_class_folders(Path(args.data)):
-        positives = "views"
+    positives, canonical = args.positives, args.data in CANONICAL
+    if positives is None and args.config is None and not canonical:
+        positives = "class" if has_class_folders(Path(args.data)) else "views"
+    # Absolute, so that the run can be resumed and exported from any folder.
     return load_config(
         args.config or preset_path(args.data),
         name=args.name or args.out.resolve().name,
-        data=args.data,
-        data_root=args.data_root,
-        exclude=args.exclude,
+        data=args.data if canonical else str(Path(args.data).resolve()),
+        data_root=args.data_root and str(Path(args.data_root).resolve()),
+        exclude=args.exclude and str(Path(args.exclude).resolve()),
         loss=args.loss,
         positives=positives,
         epochs=args.epochs,

@@ -197,6 +197,8 @@ def _first_difference(old: str, new: str) -> str:
 def _pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: no GPU that torch can use here; pass --device cpu or leave it out")
     return torch.device(name)
 
 

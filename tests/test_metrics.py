@@ -103,8 +103,9 @@ def test_precision_at_1_equals_a_loop() -> None:
 
 def test_precision_at_1_by_hand() -> None:
     # Nearest other: 0 -> 10, 10 -> 0, 90 -> 105, 105 -> 90, 50 -> 10 or 90 (both 40 away): 10 lies first.
+    # The row at 105 is alone with its label: no query, but still the nearest of 90.
     embeddings = angles(0, 10, 50, 90, 105)
-    assert precision_at_1(embeddings, np.array([1, 1, 2, 2, 3])) == 0.4
+    assert precision_at_1(embeddings, np.array([1, 1, 2, 2, 3])) == 0.5
 
 
 def test_paired_cosine_equals_scikit_learn() -> None:

@@ -7,6 +7,7 @@ COMMANDS = {
     "index": "add images to an index, list and remove them",
     "query": "look images up in an index",
     "train": "train the compact encoder",
+    "evaluate": "measure how well an encoder tells the classes of a data set apart",
     "export": "make int8 models for a device and check them",
     "bundle": "check a bundle on this machine, or show what it holds",
     "profiles": "list the device profiles, or show one with its sources",

@@ -22,6 +22,18 @@ from edgesim.files import find_images
 from edgesim.preprocess import Pixels, load_pixels, resize_image
 
 CANONICAL = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "cifar-10-batches-bin"}
+# In the order of the labels, as their authors name them.
+_CLASSES = {
+    "mnist": ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
+    "fashion_mnist": (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    "cifar10": (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +125,7 @@ def load_canonical(name: str, root: Path, size: int, *, train: bool) -> ImageSet
         raise InputError(f"{folder}: not in the published format ({error})") from error
     if images.shape[1] != size:
         images = np.stack([resize_image(Image.fromarray(image), size) for image in images])
-    return ImageSet(images, labels.astype(np.int64), tuple(str(i) for i in range(10)))
+    return ImageSet(images, labels.astype(np.int64), _CLASSES[name])
 
 
 def _read_idx(folder: Path, train: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

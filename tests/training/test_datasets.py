@@ -84,6 +84,7 @@ def test_mnist(tmp_path):
     write_idx(tmp_path / "MNIST", "train", images, [7, 0, 9])
     loaded = load_canonical("mnist", tmp_path, 28, train=True)
     assert loaded.labels.tolist() == [7, 0, 9]
+    assert loaded.classes == tuple("0123456789")
     for channel in range(3):
         np.testing.assert_array_equal(loaded.pixels[..., channel], images)
     assert load_canonical("mnist", tmp_path, 32, train=True).pixels.shape == (3, 32, 32, 3)
@@ -96,6 +97,7 @@ def test_cifar10(tmp_path):
     (folder / "test_batch.bin").write_bytes(record * 2)
     loaded = load_canonical("cifar10", tmp_path, 32, train=False)
     assert loaded.labels.tolist() == [4, 4]
+    assert loaded.classes[4] == "deer"
     # Planes R, G, B of 32 rows; blue counts 0..255 four times over, row by row.
     assert loaded.pixels[1, 3, 5].tolist() == [10, 20, 3 * 32 + 5]
 

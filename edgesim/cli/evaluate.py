@@ -1,0 +1,200 @@
+"""`edgesim evaluate`: how well an encoder tells the classes of a data set apart."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgesim.cli import COMMANDS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgesim.evaluation import Evaluation, Subject
+    from edgesim.training.datasets import ImageSet
+
+    Measured = tuple[Subject, ImageSet, NDArray[np.float32]]
+
+JSON_FILE, PAGE_FILE = "evaluation.json", "evaluation.html"
+
+_EPILOG = """\
+Each image is looked up among all others of the set. precision_at_1: share of images whose nearest other is of
+their class; precision_at_10: share of that class among the 10 nearest; r_precision and map_at_r: the same for
+the R nearest, R being the number of others of that class, map_at_r counting early places more.
+Of mnist, fashion_mnist and cifar10 the test part is taken, 10,000 images.
+
+--json prints one object, which --out writes too:
+  {"encoder": ..., "engine": ..., "model_bytes": 146000, "dataset": ..., "images": 10000,
+   "metrics": {"precision_at_1": 0.9, "precision_at_10": ..., "r_precision": ..., "map_at_r": ...},
+   "classes": [...], "confusion_neighbours": 10, "confusion_percent": [[...], ...]}
+
+example:
+  edgesim evaluate builtin --dataset parts/ --out parts-evaluation
+  edgesim evaluate runs/cifar --dataset cifar10 --data-root data/
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help=COMMANDS["evaluate"],
+        description="Measure how well an encoder tells the classes of a data set apart: a bundle through\n"
+        "the int8 model that runs on the device, a run of edgesim train through its float model.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "encoder", metavar="BUNDLE|RUN", help="'builtin', the folder of a bundle, or that of a run"
+    )
+    parser.add_argument(
+        "--dataset",
+        required=True,
+        metavar="DATA",
+        help="mnist, fashion_mnist, cifar10, or a folder of class folders",
+    )
+    parser.add_argument(
+        "--data-root", type=Path, metavar="ROOT", help="where mnist, fashion_mnist and cifar10 lie"
+    )
+    parser.add_argument(
+        "--engine", metavar="ENGINE", help="inference engine of a bundle (default: the first that fits)"
+    )
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="take N images only, evenly spaced in the set (default: all)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help=f"write {JSON_FILE} and {PAGE_FILE}, with confusion matrix and examples, replacing older ones",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print what was measured."""
+    import json
+
+    from edgesim.evaluation import evaluate_embeddings
+
+    _check(args)
+    subject, images, embeddings = _bundle(args) if _is_bundle(args.encoder) else _run(args)
+    evaluation = evaluate_embeddings(embeddings, images.labels, images.classes, subject)
+    if args.out:
+        _write(args.out, evaluation, images)
+    print(json.dumps(evaluation.to_dict()) if args.json else _text(evaluation, args.out))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what would only be noticed after minutes of work."""
+    from edgesim.errors import UsageError
+    from edgesim.training.datasets import CANONICAL
+
+    if args.dataset in CANONICAL and not args.data_root:
+        raise UsageError(
+            f"--dataset {args.dataset} needs --data-root, the folder that holds {CANONICAL[args.dataset]}"
+        )
+    if args.limit is not None and args.limit < 2:
+        raise UsageError(f"--limit: expected 2 at least, got {args.limit}")
+    if args.out and args.out.exists() and not args.out.is_dir():
+        raise UsageError(f"{args.out}: is a file; choose a folder with --out")
+
+
+def _is_bundle(encoder: str) -> bool:
+    from edgesim.bundle import MANIFEST
+    from edgesim.runtime.embedder import BUILTIN
+
+    return encoder == BUILTIN or (Path(encoder) / MANIFEST).exists()
+
+
+def _images(args: argparse.Namespace, size: int) -> ImageSet:
+    import numpy as np
+
+    from edgesim.training.datasets import CANONICAL, load_canonical, load_folder
+
+    if args.dataset in CANONICAL:
+        images = load_canonical(args.dataset, args.data_root, size, train=False)
+    else:
+        images = load_folder(Path(args.dataset), size, by_class=True)
+    if args.limit is None or args.limit >= len(images):
+        return images
+    return images.subset(np.linspace(0, len(images) - 1, args.limit).round().astype(np.intp))
+
+
+def _bundle(args: argparse.Namespace) -> Measured:
+    import numpy as np
+    from tqdm import trange
+
+    from edgesim.evaluation import Subject
+    from edgesim.runtime.embedder import Embedder, open_bundle
+    from edgesim.runtime.engines import model_format
+
+    embedder = Embedder(open_bundle(args.encoder), args.engine)
+    bundle = embedder.bundle
+    images = _images(args, bundle.spec.input_size)
+    # In batches, for the normalised pixels take four times the memory.
+    starts = trange(0, len(images), 64, desc="embedding", disable=None)
+    embeddings = np.concatenate([embedder.embed_pixels(images.pixels[i : i + 64]) for i in starts])
+    size = bundle.model_path(model_format(embedder.engine)).stat().st_size
+    engine = f"{embedder.engine} {embedder.engine_version}"
+    return (
+        Subject(encoder=bundle.title, engine=engine, model_bytes=size, dataset=args.dataset),
+        images,
+        embeddings,
+    )
+
+
+def _run(args: argparse.Namespace) -> Measured:
+    from edgesim.errors import BundleError, UsageError, missing_dependency
+
+    path = Path(args.encoder)
+    file = path / "encoder.pt" if path.is_dir() else path
+    if not file.is_file():
+        raise BundleError(
+            f"{path}: neither a bundle (no manifest.json) nor a run (no encoder.pt); "
+            "make one with: edgesim export, or edgesim train"
+        )
+    if args.engine:
+        raise UsageError(f"--engine: {path} is a run, which torch computes; leave it out, or pass a bundle")
+    try:
+        from edgesim.training.checkpoint import load_encoder
+        from edgesim.training.evaluate import embed_pixels
+    except ModuleNotFoundError as error:
+        raise missing_dependency(error, "edgesim evaluate of a run") from error
+    from edgesim.evaluation import Subject
+
+    encoder, spec = load_encoder(file)
+    images = _images(args, spec.input_size)
+    subject = Subject(
+        encoder=spec.name, engine="torch (float)", model_bytes=file.stat().st_size, dataset=args.dataset
+    )
+    return subject, images, embed_pixels(encoder, spec, images.pixels)
+
+
+def _write(folder: Path, evaluation: Evaluation, images: ImageSet) -> None:
+    import json
+
+    from edgesim.evaluation_page import evaluation_page
+    from edgesim.files import write_atomic
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / JSON_FILE, (json.dumps(evaluation.to_dict(), indent=2) + "\n").encode())
+    write_atomic(folder / PAGE_FILE, evaluation_page(evaluation, images.pixels).encode())
+
+
+def _text(evaluation: Evaluation, out: Path | None) -> str:
+    from edgesim.cli.tables import format_table
+
+    subject = evaluation.subject
+    rows = [(name, f"{value:.4f}") for name, value in evaluation.metrics.items()]
+    lines = [
+        format_table(("metric", "value"), rows),
+        "",
+        f"encoder  {subject.encoder}, {subject.engine}, {subject.model_bytes} bytes",
+        f"images   {len(evaluation.labels)} of {subject.dataset}, {len(evaluation.classes)} classes",
+    ]
+    return "\n".join([*lines, *([f"page     {out / PAGE_FILE}"] if out else [])])

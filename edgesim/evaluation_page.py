@@ -1,0 +1,159 @@
+"""An evaluation as one HTML page without other files: figures, confusion matrix, queries and neighbours."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgesim.evaluation import Evaluation
+from edgesim.preprocess import Pixels
+
+# Queries of each kind, those answered right and those answered wrong, and pixels of a picture's longer side.
+_QUERIES = 8
+_SIDE = 64
+# The darkest blue of the matrix (RGB), at 100 percent; white is 0.
+_FULL = np.array([8, 64, 129])
+
+# Bluish green and vermilion of the Okabe-Ito palette, which are told apart in every kind of colour blindness;
+# the sign and the kind of outline say the same again.
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #1c2026; background: #fff; max-width: 1180px;
+  margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.6rem; margin: 0 }
+h2 { font-size: 1.15rem; margin: 2rem 0 .4rem }
+h3 { font-size: 1rem; margin: 1rem 0 .4rem }
+p { margin: .2rem 0; color: #575e67 }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th { font-weight: 400; text-align: right }
+.figures th, .figures td { padding: .25rem 0; border-bottom: 1px solid #dde1e6 }
+.figures th { text-align: left; padding-right: 2rem }
+.figures td { text-align: right; font-weight: 600 }
+.scroll { overflow-x: auto }
+.matrix { font-size: 13px }
+.matrix th { padding: .2rem .5rem }
+.matrix thead th { text-align: center }
+.matrix tbody td { min-width: 3.2rem; height: 2rem; text-align: center; border: 1px solid #fff }
+.answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(540px, 1fr)); gap: 0 2.5rem }
+.row { display: flex; gap: .5rem; margin: .5rem 0 }
+figure { margin: 0; width: 80px; text-align: center }
+.query { margin-right: .9rem }
+img { width: 64px; height: 64px; object-fit: contain; image-rendering: pixelated; border: 4px solid #aab1ba }
+.right img { border-color: #008a64 }
+.wrong img { border-color: #d55e00; border-style: dashed }
+.right b { color: #00694c }
+.wrong b { color: #a84a00 }
+figcaption { font-size: 11.5px; line-height: 1.25; overflow-wrap: anywhere }
+"""
+
+_NAMES = {
+    "precision_at_1": "precision@1",
+    "precision_at_10": "precision@10",
+    "r_precision": "R-precision",
+    "map_at_r": "mAP@R",
+}
+
+
+def evaluation_page(evaluation: Evaluation, pixels: Pixels) -> str:
+    """Return the page as HTML with inline style and PNG pictures.
+
+    Args:
+        evaluation: what was measured.
+        pixels: (N, S, S, 3) uint8 RGB, the images evaluated, in the order of its labels.
+    """
+    subject = evaluation.subject
+    title = f"{subject.encoder} on {subject.dataset}"
+    parts = [
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{escape(title)}</h1>",
+        f"<p>{escape(subject.engine)}, model file of {subject.model_bytes:,} bytes; "
+        f"{len(evaluation.labels):,} images of {len(evaluation.classes)} classes, each looked up among all "
+        "others</p>",
+        _figures(evaluation),
+        _matrix(evaluation),
+        _answers(evaluation, pixels),
+        "</body></html>\n",
+    ]
+    return "\n".join(parts)
+
+
+def _figures(evaluation: Evaluation) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{_NAMES[name]}</th><td>{100 * value:.2f} %</td></tr>'
+        for name, value in evaluation.metrics.items()
+    )
+    return f'<h2>Figures</h2><table class="figures">{rows}</table>'
+
+
+def _matrix(evaluation: Evaluation) -> str:
+    names = [escape(name) for name in evaluation.classes]
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    rows = "".join(
+        f'<tr><th scope="row">{name}</th>{"".join(map(_cell, shares))}</tr>'
+        for name, shares in zip(names, evaluation.confusion.tolist(), strict=True)
+    )
+    return (
+        "<h2>Similarity confusion matrix</h2><p>Row: class of the query. Column: class of its "
+        f"{evaluation.confusion_neighbours} nearest neighbours. Percent; a row sums to 100.</p>"
+        f'<div class="scroll"><table class="matrix"><thead><tr><td></td>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _cell(percent: float) -> str:
+    # The square root makes the few percents visible that matter beside the diagonal. Our choice.
+    depth = (percent / 100) ** 0.5
+    red, green, blue = (255 - depth * (255 - _FULL)).astype(int)
+    ink = "#fff" if depth > 0.6 else "#1c2026"
+    return f'<td style="background:rgb({red},{green},{blue});color:{ink}">{percent:.1f}</td>'
+
+
+def _answers(evaluation: Evaluation, pixels: Pixels) -> str:
+    labels = evaluation.labels
+    right = labels[evaluation.neighbours[:, 0]] == labels
+    columns = []
+    for heading, found in (("Answered right", right), ("Answered wrong", ~right)):
+        rows = "".join(_row(evaluation, pixels, query) for query in _spread(np.flatnonzero(found)))
+        counts = f"{found.sum():,} of {len(labels):,}"
+        columns.append(f"<section><h3>{heading}: {counts}</h3>{rows}</section>")
+    return (
+        "<h2>Queries and their nearest neighbours</h2><p>Left the query, then its neighbours, nearest first, "
+        "with their similarity. ✓ and a full line: of the query's class. ✗ and a dashed line: of another.</p>"
+        f'<div class="answers">{"".join(columns)}</div>'
+    )
+
+
+def _spread(rows: NDArray[np.intp]) -> list[int]:
+    """Return at most 8 of the rows, evenly spaced: the same at every run, and not picked by eye."""
+    places = np.linspace(0, len(rows) - 1, min(_QUERIES, len(rows))).round().astype(int)
+    return [int(row) for row in rows[places]]
+
+
+def _row(evaluation: Evaluation, pixels: Pixels, query: int) -> str:
+    label = evaluation.labels[query]
+    figures = [_figure(pixels[query], "query", evaluation.classes[label], "query")]
+    found = zip(evaluation.neighbours[query], evaluation.similarities[query], strict=True)
+    for row, similarity in found:
+        same = evaluation.labels[row] == label
+        caption = f"{'✓' if same else '✗'} {similarity:.2f}"
+        name = evaluation.classes[evaluation.labels[row]]
+        figures.append(_figure(pixels[row], "right" if same else "wrong", name, caption))
+    return f'<div class="row">{"".join(figures)}</div>'
+
+
+def _figure(pixels: Pixels, kind: str, name: str, caption: str) -> str:
+    image = Image.fromarray(pixels)
+    image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    image.save(stream, "PNG", optimize=True)
+    data = base64.b64encode(stream.getvalue()).decode()
+    return (
+        f'<figure class="{kind}"><img alt="{escape(name)}" src="data:image/png;base64,{data}">'
+        f"<figcaption><b>{caption}</b><br>{escape(name)}</figcaption></figure>"
+    )

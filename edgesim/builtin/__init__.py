@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# What commands and indexes call it.
+BUILTIN = "builtin"
+
 _FOLDER = Path(__file__).parent
 
 

@@ -105,8 +105,8 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _is_bundle(encoder: str) -> bool:
+    from edgesim.builtin import BUILTIN
     from edgesim.bundle import MANIFEST
-    from edgesim.runtime.embedder import BUILTIN
 
     return encoder == BUILTIN or (Path(encoder) / MANIFEST).exists()
 
@@ -161,8 +161,8 @@ def _run(args: argparse.Namespace) -> Measured:
     if args.engine:
         raise UsageError(f"--engine: {path} is a run, which torch computes; leave it out, or pass a bundle")
     try:
+        from edgesim.models.encoder import embed_pixels
         from edgesim.training.checkpoint import load_encoder
-        from edgesim.training.evaluate import embed_pixels
     except ModuleNotFoundError as error:
         raise missing_dependency(error, "edgesim evaluate of a run") from error
     from edgesim.evaluation import Subject

@@ -74,12 +74,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> Bundle:
-    from edgesim.builtin import checkpoint_path
+    from edgesim.builtin import BUILTIN, checkpoint_path
     from edgesim.profiles import load_profile
     from edgesim_export.pipeline import ExportRequest, export_bundle
 
     request = ExportRequest(
-        checkpoint=checkpoint_path() if args.source == "builtin" else Path(args.source),
+        checkpoint=checkpoint_path() if args.source == BUILTIN else Path(args.source),
         out=args.out,
         formats=("onnx", "tflite") if args.format == "both" else (args.format,),
         recipes=tuple(args.recipe),

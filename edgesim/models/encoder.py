@@ -14,10 +14,14 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgesim.model_spec import ModelSpec
 from edgesim.models.involution import Involution
+from edgesim.preprocess import normalise, resize_image
 
 _ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
 _COUNTS = ("patch", "involution_groups", "involution_reduction", "widths", "strides", "embedding_dim")
@@ -158,6 +162,15 @@ def parameter_count(encoder: nn.Module) -> int:
 
 
 @torch.no_grad()
-def embed_batches(encoder: CompactEncoder, images: Tensor, batch_size: int = 256) -> Tensor:
-    """Return the L2-normalised embeddings (N, D) of normalised images (N, 3, S, S), batch by batch."""
-    return torch.cat([encoder.embed(batch) for batch in torch.split(images, batch_size)])
+def embed_pixels(
+    encoder: CompactEncoder, spec: ModelSpec, pixels: NDArray[np.uint8], batch_size: int = 256
+) -> NDArray[np.float32]:
+    """Return the L2-normalised embeddings (N, D) of uint8 images (N, H, W, 3), resized where needed."""
+    device = next(encoder.parameters()).device
+    if pixels.shape[1] != spec.input_size:
+        pixels = np.stack([resize_image(Image.fromarray(image), spec.input_size) for image in pixels])
+    found = []
+    for start in range(0, len(pixels), batch_size):
+        batch = normalise(pixels[start : start + batch_size], spec)
+        found.append(encoder.embed(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)).cpu().numpy())
+    return np.asarray(np.concatenate(found), dtype=np.float32)

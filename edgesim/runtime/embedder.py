@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgesim.builtin import bundle_folder
+from edgesim.builtin import BUILTIN, bundle_folder
 from edgesim.bundle import Bundle
 from edgesim.errors import BundleError
 from edgesim.metrics import l2_normalise, paired_cosine
@@ -16,7 +16,6 @@ from edgesim.model_spec import PREPROCESS_VERSION
 from edgesim.preprocess import load_pixels, normalise, resize_image
 from edgesim.runtime.engines import load_backend, model_format
 
-BUILTIN = "builtin"
 # Golden embeddings are not reproduced to the bit everywhere, for int8 kernels differ in rounding: 0.998 was
 # seen between engines (bench/bench_cpus.py). Far below that something is broken, as when 8-bit weights
 # overflow on x86 with AVX2 but without VNNI. Our choice.

@@ -10,8 +10,8 @@ from edgesim.errors import MissingDependencyError, UsageError
 from edgesim.names import nearest
 from edgesim.runtime.backend import Backend
 
-# In the order of preference: our choice, by the speed of an int8 encoder on a desktop CPU.
-ENGINES = ("onnxruntime", "litert", "tflite-runtime")
+# Their names, the preferred one first.
+ENGINES = tuple(engines.ENGINES)
 
 
 def available_engines() -> list[str]:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from edgesim.builtin import bundle_folder
+from edgesim.builtin import BUILTIN, bundle_folder
 from edgesim.bundle import Bundle
 from edgesim.errors import BundleError, EncoderMismatchError, IndexStoreError
 from edgesim.model_spec import ModelSpec
@@ -35,7 +35,7 @@ class IndexFacts:
     def of(cls, bundle: Bundle) -> IndexFacts:
         """Return the facts for a new index made by a bundle."""
         folder = bundle.folder.absolute()
-        location = "builtin" if folder == bundle_folder() else str(folder)
+        location = BUILTIN if folder == bundle_folder() else str(folder)
         return cls(encoder_id=bundle.encoder_id, spec=bundle.spec, bundle=location)
 
     @property

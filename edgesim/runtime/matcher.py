@@ -8,10 +8,11 @@ from types import TracebackType
 
 from PIL import Image
 
+from edgesim.builtin import BUILTIN
 from edgesim.bundle import Bundle
 from edgesim.errors import BundleError, IndexStoreError
 from edgesim.files import find_images
-from edgesim.runtime.embedder import BUILTIN, Embedder, open_bundle
+from edgesim.runtime.embedder import Embedder, open_bundle
 from edgesim.runtime.index import Index, Match
 from edgesim.runtime.ingest import AddReport, add_images
 from edgesim.runtime.store import exists

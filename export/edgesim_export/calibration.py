@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import itertools
 import math
-import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from edgesim.preprocess import Pixels, decode_image, resize_image
 from edgesim.sample_photos import sample_photos
 from edgesim.training.datasets import CANONICAL, load_canonical, read_list
 from edgesim_export.recipe import MIN_CALIBRATION_IMAGES
+from edgesim_export.run_records import run_config
 
 SEED = 0
 # Queries are edited with seeds from here on, so that none repeats a calibration image.
@@ -97,7 +97,7 @@ def find_source(folder: Path | None, run: Path, size: int) -> ImageSource:
     """
     if folder is not None:
         return ImageSource(name=folder.resolve().name, images=find_images([folder]))
-    config = _read_config(run / "config.toml")
+    config = run_config(run)
     data = str(config.get("data", ""))
     root = Path(str(config.get("data_root", "")))
     if data in CANONICAL and (root / CANONICAL[data]).is_dir():
@@ -114,13 +114,6 @@ def _training_images(config: dict[str, Any]) -> list[Path]:
     folder, exclude = Path(str(config["data"])), str(config.get("exclude", ""))
     left_out = read_list(Path(exclude)) if exclude else frozenset()
     return [path for path in find_images([folder]) if path.relative_to(folder).as_posix() not in left_out]
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
 
 
 def prepare(source: ImageSource, size: int, count: int) -> CalibrationData:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from edgesim.model_spec import ModelSpec
+from edgesim_export.run_records import run_config, run_metrics
 from edgesim_export.validate import Gate
 
 CARD = "model_card.md"
@@ -24,7 +23,7 @@ def model_card(run: Path, spec: ModelSpec, encoder_id: str, parameters: int, gat
     written = run / CARD
     if written.is_file():
         return written.read_text(encoding="utf-8")
-    training = _read_toml(run / "config.toml")
+    training = run_config(run)
     recorded = ("loss", "positives", "epochs", "seed")
     settings = {key: value for key, value in training.items() if key in recorded}
     lines = [
@@ -36,7 +35,7 @@ def model_card(run: Path, spec: ModelSpec, encoder_id: str, parameters: int, gat
         f"embedding of {spec.embedding_dim} numbers.",
         f"- Trained on: {Path(str(training.get('data', ''))).name or 'not recorded'}",
         f"- Training settings: {_join(settings)}",
-        f"- Measured after training, on held-out images: {_join(_read_json(run / 'metrics.json'))}",
+        f"- Measured after training, on held-out images: {_join(run_metrics(run))}",
         "- Licence of the training images, intended use, known weaknesses: not recorded. "
         "Write them down before you pass the encoder on.",
         "",
@@ -49,12 +48,3 @@ def model_card(run: Path, spec: ModelSpec, encoder_id: str, parameters: int, gat
 
 def _join(values: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items()) or "not recorded"
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return values

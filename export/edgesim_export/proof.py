@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from edgesim.bundle import MODEL_FILES, Bundle, golden_bytes, write_bundle
 from edgesim.errors import MissingDependencyError
 from edgesim.model_spec import ModelSpec
-from edgesim.models.encoder import CompactEncoder, embed_batches
-from edgesim.preprocess import Pixels, normalise
+from edgesim.models.encoder import CompactEncoder, embed_pixels
 from edgesim.runtime.embedder import Embedder
 from edgesim.runtime.engines import available_engines, model_format
 from edgesim_export.calibration import CalibrationData
@@ -97,12 +94,10 @@ def _engine(format_name: str) -> str:
 
 
 def _embed_float(encoder: CompactEncoder, spec: ModelSpec, data: CalibrationData) -> Embeddings:
-    def embed(pixels: Pixels) -> NDArray[np.float32]:
-        images = torch.from_numpy(normalise(pixels, spec)).permute(0, 3, 1, 2)
-        embeddings: NDArray[np.float32] = embed_batches(encoder, images).numpy()
-        return embeddings
-
-    return Embeddings(references=embed(data.references), queries=embed(data.queries))
+    return Embeddings(
+        references=embed_pixels(encoder, spec, data.references),
+        queries=embed_pixels(encoder, spec, data.queries),
+    )
 
 
 def _golden(embedders: dict[str, Embedder]) -> bytes:

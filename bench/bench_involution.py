@@ -1,66 +1,117 @@
-"""What the involution costs, and what making its 2x2 patches channels saves: float ONNX, one thread.
+"""What the involution costs in int8, in the form that is exported and as a matrix product.
 
     python bench/bench_involution.py [--rounds 200]
 
-Random weights at 128x128; the encoders run in turn, and the medians are printed. The result goes to
-bench/results/involution.json.
+Random weights, one thread, three engines. The encoders run in turn; the medians are printed. The
+result goes to bench/results/involution.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import dataclasses
 import statistics
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import onnxruntime
+import tflite_runtime.interpreter as tflite_runtime
 import torch
+from ai_edge_litert import interpreter as litert
 from harness import describe_machine, machine_line, markdown_table, write_result
+from torch import Tensor
 
-from edgesim.models.encoder import CompactEncoder, EncoderConfig, for_export, parameter_count
-from edgesim_export.onnx_graph import INPUT, export_float
-
-ENCODERS = {
-    "without involution": EncoderConfig(patch=1, involution_kernel=0),
-    "involution on 128x128 pixels of 3 channels": EncoderConfig(patch=1, involution_reduction=1),
-    "without involution, 2x2 patches": EncoderConfig(patch=2, involution_kernel=0),
-    "involution on 64x64 patches of 12 channels": EncoderConfig(patch=2),
-}
+from edgesim.models import zoo
+from edgesim.models.encoder import Encoder, for_export
+from edgesim.models.involution import ExportedInvolution, Involution
+from edgesim.models.stages import ResidualInvolution, Stage
+from edgesim_export import onnx_int8, tflite_int8
+from edgesim_export.onnx_graph import INPUT
+from edgesim_export.recipe import select_recipes
 
 
-def load(config: EncoderConfig, folder: Path) -> tuple[onnxruntime.InferenceSession, int]:
-    torch.manual_seed(0)
-    encoder = CompactEncoder(config).eval()
-    path = folder / "float.onnx"
-    export_float(for_export(encoder), path)
+class MatrixInvolution(ExportedInvolution):
+    """An involution of one group as a batched matrix product, each pixel's kernel by its window."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels, kk = x.shape[1], self.kernel_size**2
+        kernels = self.span(torch.relu(self.reduce(self.pool(x))))[:, ::channels].permute(0, 2, 3, 1)
+        windows = self.windows(x).permute(0, 2, 3, 1).reshape(-1, kk, channels)
+        out = torch.matmul(kernels.reshape(-1, 1, kk), windows)
+        return out.reshape(-1, *kernels.shape[1:3], channels).permute(0, 3, 1, 2)
+
+
+def encoders() -> dict[str, Encoder]:
+    """Return name -> encoder, ready for the converters."""
+    photo = zoo.load_model("photo")
+    pixels = dataclasses.replace(photo, patch=1, stages=(Stage(kind="involution"), *photo.stages[1:]))
+    named = {
+        "without involution": dataclasses.replace(photo, stages=photo.stages[1:]),
+        "on 64x64 patches of 12 channels": photo,
+        "on 128x128 pixels of 3 channels": pixels,
+    }
+    made = {}
+    for name, config in named.items():
+        torch.manual_seed(0)
+        encoder = Encoder(config).eval()
+        made[name] = for_export(encoder)
+        if isinstance(encoder.stages[0], ResidualInvolution):
+            as_matrix = copy.deepcopy(made[name])
+            involution = encoder.stages[0].involution
+            assert isinstance(involution, Involution)
+            as_matrix.stages[0].involution = MatrixInvolution(involution)
+            made[f"{name}, matrix product"] = as_matrix
+    return made
+
+
+def engines(encoder: Encoder) -> dict[str, Callable[[], object]]:
+    """Return engine -> a function that computes one embedding in int8."""
+    images = np.random.default_rng(0).standard_normal((4, 128, 128, 3)).astype(np.float32)
+    recipes = select_recipes(("onnx", "tflite"), ())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session, parameter_count(encoder)
+    session = onnxruntime.InferenceSession(
+        onnx_int8.convert(encoder, images, recipes["onnx"]).content, options
+    )
+    channels_first = np.ascontiguousarray(images[:1].transpose(0, 3, 1, 2))
+    content = tflite_int8.convert(encoder, images, recipes["tflite"]).content
+    interpreters = {
+        "litert": litert.Interpreter(model_content=content, num_threads=1),
+        "tflite-runtime": tflite_runtime.Interpreter(model_content=content, num_threads=1),
+    }
+    for interpreter in interpreters.values():
+        interpreter.allocate_tensors()
+    functions: dict[str, Callable[[], object]] = {
+        **{name: interpreter.invoke for name, interpreter in interpreters.items()},
+        "onnxruntime": lambda: session.run(None, {INPUT: channels_first}),
+    }
+    return functions
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        loaded = {name: load(config, Path(folder)) for name, config in ENCODERS.items()}
-    image = np.random.default_rng(0).standard_normal((1, 3, 128, 128)).astype(np.float32)
-    seconds: dict[str, list[float]] = {name: [] for name in loaded}
+    made = {name: engines(encoder) for name, encoder in encoders().items()}
+    seconds: dict[tuple[str, str], list[float]] = {}
     for number in range(args.rounds + 10):
-        for name, (session, _) in loaded.items():
-            start = time.perf_counter()
-            session.run(None, {INPUT: image})
-            if number >= 10:
-                seconds[name].append(time.perf_counter() - start)
-    milliseconds = {name: round(1000 * statistics.median(values), 3) for name, values in seconds.items()}
+        for name, functions in made.items():
+            for engine, run in functions.items():
+                start = time.perf_counter()
+                run()
+                if number >= 10:
+                    seconds.setdefault((name, engine), []).append(time.perf_counter() - start)
+    milliseconds = {
+        name: {engine: round(1000 * statistics.median(seconds[name, engine]), 3) for engine in functions}
+        for name, functions in made.items()
+    }
     machine = describe_machine()
     write_result("involution", {"machine": machine, "rounds": args.rounds, "milliseconds": milliseconds})
     print(machine_line(machine), end="\n\n")
-    rows = [[name, f"{loaded[name][1]:,}", f"{value:.2f}"] for name, value in milliseconds.items()]
-    print(markdown_table(["encoder", "parameters", "ms"], rows))
+    rows = [[name, *(f"{value:.2f}" for value in of.values())] for name, of in milliseconds.items()]
+    print(markdown_table(["involution", *(f"{engine}, ms" for engine in made["without involution"])], rows))
 
 
 if __name__ == "__main__":

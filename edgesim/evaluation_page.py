@@ -1,9 +1,10 @@
-"""An evaluation as one HTML page without other files: figures, confusion matrix, queries and neighbours."""
+"""An evaluation as one HTML page without other files: figures, curve, confusion matrix, neighbours."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 
 from edgesim.evaluation import Evaluation
 from edgesim.preprocess import Pixels
+from edgesim.size_quality import Point, pareto_front
+from edgesim.size_quality_chart import size_quality_chart
 
 # Queries of each kind, those answered right and those answered wrong, and pixels of a picture's longer side.
 _QUERIES = 8
@@ -33,6 +36,11 @@ th { font-weight: 400; text-align: right }
 .figures th, .figures td { padding: .25rem 0; border-bottom: 1px solid #dde1e6 }
 .figures th { text-align: left; padding-right: 2rem }
 .figures td { text-align: right; font-weight: 600 }
+.curve svg { display: block; width: 100%; max-width: 860px; margin: .8rem 0 }
+.points th, .points td { padding: .25rem 1.3rem .25rem 0; border-bottom: 1px solid #dde1e6 }
+.points td { text-align: right }
+.points .text { text-align: left }
+.points .this { font-weight: 600 }
 .scroll { overflow-x: auto }
 .matrix { font-size: 13px }
 .matrix th { padding: .2rem .5rem }
@@ -48,6 +56,11 @@ img { width: 64px; height: 64px; object-fit: contain; image-rendering: pixelated
 .right b { color: #00694c }
 .wrong b { color: #a84a00 }
 figcaption { font-size: 11.5px; line-height: 1.25; overflow-wrap: anywhere }
+@media print {
+  .matrix td { print-color-adjust: exact; -webkit-print-color-adjust: exact }
+  svg, tr, .row { break-inside: avoid }
+  h2, h3 { break-after: avoid }
+}
 """
 
 _NAMES = {
@@ -58,12 +71,13 @@ _NAMES = {
 }
 
 
-def evaluation_page(evaluation: Evaluation, pixels: Pixels) -> str:
+def evaluation_page(evaluation: Evaluation, pixels: Pixels, points: Sequence[Point] = ()) -> str:
     """Return the page as HTML with inline style and PNG pictures.
 
     Args:
         evaluation: what was measured.
         pixels: (N, S, S, 3) uint8 RGB, the images evaluated, in the order of its labels.
+        points: the encoders to compare, this one among them; the curve is drawn from two on.
     """
     subject = evaluation.subject
     title = f"{subject.encoder} on {subject.dataset}"
@@ -76,6 +90,7 @@ def evaluation_page(evaluation: Evaluation, pixels: Pixels) -> str:
         f"{len(evaluation.labels):,} images of {len(evaluation.classes)} classes, each looked up among all "
         "others</p>",
         _figures(evaluation),
+        _size_and_quality(points, Point.of(evaluation)),
         _matrix(evaluation),
         _answers(evaluation, pixels),
         "</body></html>\n",
@@ -89,6 +104,34 @@ def _figures(evaluation: Evaluation) -> str:
         for name, value in evaluation.metrics.items()
     )
     return f'<h2>Figures</h2><table class="figures">{rows}</table>'
+
+
+def _size_and_quality(points: Sequence[Point], this: Point) -> str:
+    heading = "<h2>Model size and quality</h2>"
+    if len(points) < 2:
+        return (
+            f"{heading}<p>One encoder makes no curve: <code>edgesim evaluate --compare FILE|FOLDER</code> "
+            "adds others that were evaluated on the same images with <code>--out</code>.</p>"
+        )
+    front = pareto_front(points)
+    rows = "".join(_point_row(point, point == this, point in front) for point in points)
+    return (
+        f"{heading}<p>All on the same images. Model file: of a run its float encoder.pt, of a bundle the "
+        "int8 model that the engine runs. The line is the Pareto front: the best precision@1 that a file of "
+        f'at most that size reaches.</p><div class="curve">{size_quality_chart(points, this)}</div>'
+        '<div class="scroll"><table class="points"><thead><tr><th scope="col">model file (bytes)</th>'
+        '<th scope="col">precision@1</th><th scope="col" class="text">Pareto front</th>'
+        '<th scope="col" class="text">encoder</th><th scope="col" class="text">engine</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _point_row(point: Point, this: bool, on_front: bool) -> str:
+    return (
+        f'<tr class="{"this" if this else "other"}"><td>{point.model_bytes:,}</td>'
+        f'<td>{100 * point.precision_at_1:.2f} %</td><td class="text">{"✓" if on_front else ""}</td>'
+        f'<td class="text">{escape(point.encoder)}</td><td class="text">{escape(point.engine)}</td></tr>'
+    )
 
 
 def _matrix(evaluation: Evaluation) -> str:

@@ -106,6 +106,8 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     item = typing.get_args(hint)[0] if typing.get_origin(hint) in (tuple, dict) else None
+    if dataclasses.is_dataclass(item) and isinstance(value, list):
+        return tuple(_convert(table, item, f"{where}[{i}]") for i, table in enumerate(value))
     if item is None:
         fits = type(value) is hint  # exactly: a boolean is an int to Python
     elif typing.get_origin(hint) is tuple:
@@ -114,7 +116,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     else:
         fits = isinstance(value, dict) and all(type(x) is item for x in value.values())
     if not fits:
-        raise UsageError(f"{where}: expected {_EXPECTED[hint]}, got {value!r}")
+        raise UsageError(f"{where}: expected {_EXPECTED.get(hint, 'a list of tables')}, got {value!r}")
     return value
 
 

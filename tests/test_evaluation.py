@@ -12,6 +12,7 @@ from PIL import Image
 from edgesim.errors import InputError
 from edgesim.evaluation import Evaluation, Subject, evaluate_embeddings
 from edgesim.evaluation_page import evaluation_page
+from edgesim.size_quality import Point
 
 SUBJECT = Subject(encoder="hand <made>", engine="none 1", model_bytes=12345, dataset="angles")
 VOID = {"meta", "img", "br"}
@@ -131,8 +132,45 @@ def test_a_full_cell_is_dark_with_light_ink_and_an_empty_one_white():
     assert '<td style="background:rgb(8,64,129);color:#fff">100.0</td>' in html
 
 
+def points(result: Evaluation) -> list[Point]:
+    """Return that of an evaluation (12,345 bytes, 75 %), one of its size that is worse, and a better one."""
+    same = Point(encoder="<b>same</b>", engine="none 2", model_bytes=12345, precision_at_1=0.5)
+    better = Point(encoder="better", engine="none 1", model_bytes=2_000_000, precision_at_1=0.875)
+    return [Point.of(result), same, better]
+
+
+def test_page_has_the_curve_with_a_table_of_its_points():
+    result = evaluation([0, 10, 30, 60], [0, 0, 2, 2])
+    html = evaluation_page(result, grey(4), points(result))
+    cells = Page(html).cells[4:19]
+    assert cells == [
+        *("12,345", "75.00 %", "✓", "hand <made>", "none 1"),
+        *("12,345", "50.00 %", "", "<b>same</b>", "none 2"),
+        *("2,000,000", "87.50 %", "✓", "better", "none 1"),
+    ]
+    assert html.count('<tr class="this">') == 1
+    assert '<tr class="this"><td>12,345</td><td>75.00 %</td>' in html
+    assert html.count("<svg") == 1
+    assert (
+        "Model file: of a run its float encoder.pt, of a bundle the int8 model that the engine runs." in html
+    )
+
+
+def test_page_of_one_encoder_says_how_to_get_the_curve():
+    result = evaluation([0, 10, 30, 60], [0, 0, 2, 2])
+    for html in (evaluation_page(result, grey(4)), evaluation_page(result, grey(4), points(result)[:1])):
+        assert "<svg" not in html
+        assert (
+            "<p>One encoder makes no curve: <code>edgesim evaluate --compare FILE|FOLDER</code> adds others "
+            "that were evaluated on the same images with <code>--out</code>.</p>"
+        ) in html
+
+
 def test_page_needs_no_other_file():
-    html = evaluation_page(evaluation([0, 10, 30, 60], [0, 0, 2, 2]), grey(4))
+    result = evaluation([0, 10, 30, 60], [0, 0, 2, 2])
+    html = evaluation_page(result, grey(4), points(result))
+    # A name of a language, which nothing is loaded from.
+    html = html.replace('xmlns="http://www.w3.org/2000/svg"', "")
     assert not re.findall(r"https?:|url\(|@import|<script|<link|<iframe", html)
     sources = re.findall(r'(?:src|href)="([^"]*)"', html)
     assert len(sources) == 16

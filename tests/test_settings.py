@@ -23,6 +23,7 @@ class Outer:
     words: tuple[str, ...] = ()
     notes: dict[str, str] = dataclasses.field(default_factory=dict)
     inner: Inner = dataclasses.field(default_factory=Inner)
+    parts: tuple[Inner, ...] = ()
 
     def __post_init__(self) -> None:
         if self.count > 9:
@@ -37,6 +38,7 @@ def test_every_type_is_converted_and_what_is_missing_takes_its_default():
         "words": ["a"],
         "notes": {"k": "v"},
         "inner": {"share": 1},
+        "parts": [{"share": 2}, {}],
     }
     built = build(Outer, values, "f", name="given")
     expected = Outer(
@@ -47,6 +49,7 @@ def test_every_type_is_converted_and_what_is_missing_takes_its_default():
         words=("a",),
         notes={"k": "v"},
         inner=Inner(share=1.0),
+        parts=(Inner(share=2.0), Inner()),
     )
     assert built == expected
     assert type(built.inner.share) is float

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgesim.cli import COMMANDS
 
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgesim.evaluation import Evaluation, Subject
+    from edgesim.size_quality import Point
     from edgesim.training.datasets import ImageSet
 
-    Measured = tuple[Subject, ImageSet, NDArray[np.float32]]
+    # Who embeds which images, and the work itself, put off until the whole request is known to be right.
+    Prepared = tuple[Subject, ImageSet, Callable[[], NDArray[np.float32]]]
 
 JSON_FILE, PAGE_FILE = "evaluation.json", "evaluation.html"
 
@@ -29,9 +32,16 @@ Of mnist, fashion_mnist and cifar10 the test part is taken, 10,000 images.
   {"encoder": ..., "engine": ..., "model_bytes": 146000, "dataset": ..., "images": 10000,
    "metrics": {"precision_at_1": 0.9, "precision_at_10": ..., "r_precision": ..., "map_at_r": ...},
    "classes": [...], "confusion_neighbours": 10, "confusion_percent": [[...], ...]}
+With --compare also, the smallest file first, this encoder among them:
+  "curve": [{"encoder": ..., "engine": ..., "model_bytes": 146000, "precision_at_1": 0.9}, ...]
+
+--compare takes evaluations of the same DATA and as many images. Those of others are passed over in a FOLDER,
+and an error as a FILE. model_bytes is the size of a run's float encoder.pt and of a bundle's int8 model; an
+encoder is on the Pareto front when no other is as small and better, or smaller and as good.
 
 example:
-  edgesim evaluate builtin --dataset parts/ --out parts-evaluation
+  edgesim evaluate builtin --dataset parts/ --out evaluations/builtin
+  edgesim evaluate runs/parts --dataset parts/ --out evaluations/parts --compare evaluations/
   edgesim evaluate runs/cifar --dataset cifar10 --data-root data/
 """
 
@@ -70,22 +80,38 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FOLDER",
         help=f"write {JSON_FILE} and {PAGE_FILE}, with confusion matrix and examples, replacing older ones",
     )
+    parser.add_argument(
+        "--compare",
+        action="extend",
+        nargs="+",
+        type=Path,
+        metavar="FILE|FOLDER",
+        help=f"draw model size against precision@1, with other encoders' {JSON_FILE} or those below a folder",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print what was measured."""
+    import dataclasses
     import json
 
     from edgesim.evaluation import evaluate_embeddings
+    from edgesim.evaluation_page import evaluation_page
+    from edgesim.size_quality import Point, in_order
 
     _check(args)
-    subject, images, embeddings = _bundle(args) if _is_bundle(args.encoder) else _run(args)
-    evaluation = evaluate_embeddings(embeddings, images.labels, images.classes, subject)
+    subject, images, embed = _bundle(args) if _is_bundle(args.encoder) else _run(args)
+    others = _others(args, len(images))
+    evaluation = evaluate_embeddings(embed(), images.labels, images.classes, subject)
+    report = evaluation.to_dict()
+    points = in_order([Point.of(evaluation), *others])
+    if args.compare:
+        report["curve"] = [dataclasses.asdict(point) for point in points]
     if args.out:
-        _write(args.out, evaluation, images)
-    print(json.dumps(evaluation.to_dict()) if args.json else _text(evaluation, args.out))
+        _write(args.out, report, evaluation_page(evaluation, images.pixels, points))
+    print(json.dumps(report) if args.json else _text(evaluation, points, args))
     return 0
 
 
@@ -125,7 +151,14 @@ def _images(args: argparse.Namespace, size: int) -> ImageSet:
     return images.subset(np.linspace(0, len(images) - 1, args.limit).round().astype(np.intp))
 
 
-def _bundle(args: argparse.Namespace) -> Measured:
+def _others(args: argparse.Namespace, images: int) -> list[Point]:
+    from edgesim.size_quality import read_points
+
+    replaced = args.out / JSON_FILE if args.out else None
+    return read_points(args.compare or (), JSON_FILE, dataset=args.dataset, images=images, replaced=replaced)
+
+
+def _bundle(args: argparse.Namespace) -> Prepared:
     import numpy as np
     from tqdm import trange
 
@@ -136,19 +169,18 @@ def _bundle(args: argparse.Namespace) -> Measured:
     embedder = Embedder(open_bundle(args.encoder), args.engine)
     bundle = embedder.bundle
     images = _images(args, bundle.spec.input_size)
-    # In batches, for the normalised pixels take four times the memory.
-    starts = trange(0, len(images), 64, desc="embedding", disable=None)
-    embeddings = np.concatenate([embedder.embed_pixels(images.pixels[i : i + 64]) for i in starts])
+
+    def embed() -> NDArray[np.float32]:
+        # In batches, for the normalised pixels take four times the memory.
+        starts = trange(0, len(images), 64, desc="embedding", disable=None)
+        return np.concatenate([embedder.embed_pixels(images.pixels[i : i + 64]) for i in starts])
+
     size = bundle.model_path(model_format(embedder.engine)).stat().st_size
     engine = f"{embedder.engine} {embedder.engine_version}"
-    return (
-        Subject(encoder=bundle.title, engine=engine, model_bytes=size, dataset=args.dataset),
-        images,
-        embeddings,
-    )
+    return Subject(encoder=bundle.title, engine=engine, model_bytes=size, dataset=args.dataset), images, embed
 
 
-def _run(args: argparse.Namespace) -> Measured:
+def _run(args: argparse.Namespace) -> Prepared:
     from edgesim.errors import BundleError, UsageError, missing_dependency
 
     path = Path(args.encoder)
@@ -172,21 +204,20 @@ def _run(args: argparse.Namespace) -> Measured:
     subject = Subject(
         encoder=spec.name, engine="torch (float)", model_bytes=file.stat().st_size, dataset=args.dataset
     )
-    return subject, images, embed_pixels(encoder, spec, images.pixels)
+    return subject, images, lambda: embed_pixels(encoder, spec, images.pixels)
 
 
-def _write(folder: Path, evaluation: Evaluation, images: ImageSet) -> None:
+def _write(folder: Path, report: dict[str, Any], page: str) -> None:
     import json
 
-    from edgesim.evaluation_page import evaluation_page
     from edgesim.files import write_atomic
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / JSON_FILE, (json.dumps(evaluation.to_dict(), indent=2) + "\n").encode())
-    write_atomic(folder / PAGE_FILE, evaluation_page(evaluation, images.pixels).encode())
+    write_atomic(folder / JSON_FILE, (json.dumps(report, indent=2) + "\n").encode())
+    write_atomic(folder / PAGE_FILE, page.encode())
 
 
-def _text(evaluation: Evaluation, out: Path | None) -> str:
+def _text(evaluation: Evaluation, points: list[Point], args: argparse.Namespace) -> str:
     from edgesim.cli.tables import format_table
 
     subject = evaluation.subject
@@ -194,7 +225,25 @@ def _text(evaluation: Evaluation, out: Path | None) -> str:
     lines = [
         format_table(("metric", "value"), rows),
         "",
+        *([_curve(points), ""] if args.compare else []),
         f"encoder  {subject.encoder}, {subject.engine}, {subject.model_bytes} bytes",
         f"images   {len(evaluation.labels)} of {subject.dataset}, {len(evaluation.classes)} classes",
     ]
-    return "\n".join([*lines, *([f"page     {out / PAGE_FILE}"] if out else [])])
+    return "\n".join([*lines, *([f"page     {args.out / PAGE_FILE}"] if args.out else [])])
+
+
+def _curve(points: list[Point]) -> str:
+    from edgesim.cli.tables import format_table
+    from edgesim.size_quality import pareto_front
+
+    front = pareto_front(points)
+    rows = [
+        (
+            str(point.model_bytes),
+            f"{point.precision_at_1:.4f}",
+            "yes" if point in front else "no",
+            f"{point.encoder}, {point.engine}",
+        )
+        for point in points
+    ]
+    return format_table(("model_bytes", "precision_at_1", "pareto_front", "encoder"), rows)

@@ -1,8 +1,8 @@
-"""The compact encoder: one involution layer on the input, four convolutions, GELU, a linear embedding.
+"""Encoders: an image in, an embedding out. The layers between are settings, `EncoderConfig`.
 
-After the hybrid of Islam et al. 2024 (arXiv 2404.06593): involution first, then convolutions with a growing
-number of filters, GELU instead of ReLU, about 0.116 M parameters. The paper's text gives neither widths nor
-kernel sizes nor strides; those here, the patches, the residual and BatchNorm are our choice.
+The compact ones are after the hybrid of Islam et al. 2024 (arXiv 2404.06593): one involution on the input,
+then four convolutions with a growing number of filters, GELU instead of ReLU, about 0.116 M parameters. The
+paper's text gives neither widths nor kernel sizes nor strides; those in edgesim/models/zoo are our choice.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,78 +20,67 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgesim.model_spec import ModelSpec
-from edgesim.models.involution import Involution
+from edgesim.models.involution import ExportedInvolution, Involution
+from edgesim.models.stages import ACTIVATIONS, ConvBlock, ResidualInvolution, Stage
 from edgesim.preprocess import normalise, resize_image
-
-_ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
-_COUNTS = ("patch", "involution_groups", "involution_reduction", "widths", "strides", "embedding_dim")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """Architecture of a `CompactEncoder`. Raises `ValueError` if the parts do not fit together.
+    """Architecture of an `Encoder`. Raises `ValueError` if the parts do not fit together.
 
     Attributes:
         input_size: S, side of the square RGB input in pixels; a multiple of `patch` times all strides.
-        patch: the input's patch x patch blocks become channels before the involution (space to depth): a
-            photo keeps its detail while the costly layer sees fewer pixels. 1 leaves the input as it is.
-        involution_kernel: K of the involution, odd; 0 leaves the layer out.
-        involution_groups: G of the involution, a divisor of its 3 * patch**2 channels.
-        involution_reduction: r of the involution.
-        widths: output channels of the 3x3 convolutions.
-        strides: their strides, as many as there are widths.
-        embedding_dim: D.
+        patch: the input's patch x patch blocks become channels before the first stage (space to depth): a
+            photo keeps its detail while costly layers see fewer pixels. 1 leaves the input as it is.
+        stages: the layers, in order; their output is averaged over the picture.
+        embedding_dim: D, of the linear layer at the end.
         activation: `gelu` or `relu`.
     """
 
-    input_size: int = 128
-    patch: int = 2
-    involution_kernel: int = 3
-    involution_groups: int = 1
-    involution_reduction: int = 4
-    widths: tuple[int, ...] = (16, 32, 64, 128)
-    strides: tuple[int, ...] = (2, 2, 2, 1)
+    input_size: int
+    stages: tuple[Stage, ...]
+    patch: int = 1
     embedding_dim: int = 128
     activation: str = "gelu"
 
     def __post_init__(self) -> None:
-        if len(self.widths) != len(self.strides) or not self.widths:
-            raise ValueError(f"widths and strides must be equally many, got {self.widths} and {self.strides}")
-        for name in _COUNTS:
-            if np.min(getattr(self, name)) < 1:
+        if not self.stages:
+            raise ValueError("stages must hold one at least, got none")
+        for name in ("patch", "embedding_dim"):
+            if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        step = self.patch * math.prod(self.strides)
+        step = self.patch * math.prod(stage.stride for stage in self.stages)
         if self.input_size < 1 or self.input_size % step:
             raise ValueError(
                 f"input_size must be a multiple of patch * strides, {step}, got {self.input_size}"
             )
-        if self.involution_kernel and (self.involution_kernel < 0 or self.involution_kernel % 2 == 0):
-            raise ValueError(f"involution_kernel must be odd, or 0 for none, got {self.involution_kernel}")
-        if self.involution_kernel and self.channels % self.involution_groups:
-            raise ValueError(
-                f"involution_groups must divide the {self.channels} channels, 3 * patch**2, "
-                f"got {self.involution_groups}"
-            )
-        if self.activation not in _ACTIVATIONS:
-            raise ValueError(f"activation must be {' or '.join(_ACTIVATIONS)}, got {self.activation!r}")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be {' or '.join(ACTIVATIONS)}, got {self.activation!r}")
+        channels = self.channels
+        for stage in self.stages:
+            if stage.kind == "involution" and channels % stage.groups:
+                raise ValueError(
+                    f"groups must divide the involution's {channels} channels, got {stage.groups}"
+                )
+            channels = stage.width or channels
 
     @property
     def channels(self) -> int:
-        """Channels of the involution's input: the colours of every pixel of a patch."""
+        """Channels that the first stage gets: the colours of every pixel of a patch."""
         return 3 * self.patch**2
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        return {**dataclasses.asdict(self), "stages": [dataclasses.asdict(stage) for stage in self.stages]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> EncoderConfig:
         """Build a configuration from `to_dict`'s result."""
-        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**arguments)
+        return cls(**{**values, "stages": tuple(Stage(**stage) for stage in values["stages"])})
 
 
-class CompactEncoder(nn.Module):
+class Encoder(nn.Module):
     """Images to embeddings; see the head of this file.
 
     `forward` returns the embedding before L2 normalisation, which is what export ships: the length is divided
@@ -101,32 +90,18 @@ class CompactEncoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.patches: nn.Module = nn.PixelUnshuffle(config.patch) if config.patch > 1 else nn.Identity()
         channels = config.channels
-        self.patches = nn.PixelUnshuffle(config.patch) if config.patch > 1 else nn.Identity()
-        self.involution = (
-            Involution(
-                channels,
-                kernel_size=config.involution_kernel,
-                groups=config.involution_groups,
-                reduction=config.involution_reduction,
-            )
-            if config.involution_kernel
-            else None
-        )
         layers: list[nn.Module] = []
-        for width, stride in zip(config.widths, config.strides, strict=True):
-            layers += [nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)]
-            layers += [_ACTIVATIONS[config.activation]()]
-            channels = width
-        self.convolutions = nn.Sequential(*layers)
+        for stage in config.stages:
+            layers += stage.build(channels, config.activation)
+            channels = stage.width or channels
+        self.stages = nn.Sequential(*layers)
         self.embedding = nn.Linear(channels, config.embedding_dim)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (N, 3, S, S) to embeddings (N, D), not yet L2-normalised."""
-        x = self.patches(images)
-        if self.involution is not None:
-            x = x + self.involution(x)
-        features = self.convolutions(x).mean(dim=(2, 3))
+        features = self.stages(self.patches(images)).mean(dim=(2, 3))
         embedding: Tensor = self.embedding(features)
         return embedding
 
@@ -135,35 +110,34 @@ class CompactEncoder(nn.Module):
         return functional.normalize(self(images), dim=1)
 
 
-def for_export(encoder: CompactEncoder) -> CompactEncoder:
+def for_export(encoder: Encoder) -> Encoder:
     """Return a copy in evaluation mode that computes the same numbers in the form that converts best.
 
-    BatchNorm is folded into the convolution before it, and the involution becomes a matrix product.
+    BatchNorm is folded into the convolution before it, patches are made by a convolution of zeros and ones,
+    and involutions become `ExportedInvolution`. A copy made for export can be passed again.
     """
     exported = copy.deepcopy(encoder).eval()
-    folded: list[nn.Module] = []
-    for layer in exported.convolutions:
-        if isinstance(layer, nn.BatchNorm2d):
-            folded[-1] = nn.utils.fusion.fuse_conv_bn_eval(cast(nn.Conv2d, folded[-1]), layer)
-        else:
-            folded.append(layer)
-    exported.convolutions = nn.Sequential(*folded)
-    involution = exported.involution
-    if involution is not None and isinstance(involution.norm, nn.BatchNorm2d):
-        involution.reduce = nn.utils.fusion.fuse_conv_bn_eval(involution.reduce, involution.norm)
-        involution.norm = nn.Identity()
-        involution.exportable = True
+    if isinstance(exported.patches, nn.PixelUnshuffle):
+        exported.patches = _patch_convolution(encoder.config.patch)
+    for layer in exported.modules():
+        if isinstance(layer, ConvBlock):
+            layer.fold_batch_norm()
+        if isinstance(layer, ResidualInvolution) and isinstance(layer.involution, Involution):
+            layer.involution = ExportedInvolution(layer.involution)
     return exported
 
 
-def parameter_count(encoder: nn.Module) -> int:
-    """Return the number of trainable parameters."""
-    return sum(parameter.numel() for parameter in encoder.parameters() if parameter.requires_grad)
+def _patch_convolution(patch: int) -> nn.Conv2d:
+    """Return `nn.PixelUnshuffle` as one operator instead of the seven that it converts to."""
+    convolution = nn.Conv2d(3, 3 * patch**2, patch, patch, bias=False)
+    with torch.no_grad():
+        convolution.weight.copy_(torch.eye(3 * patch**2).view(-1, 3, patch, patch))
+    return convolution
 
 
 @torch.no_grad()
 def embed_pixels(
-    encoder: CompactEncoder, spec: ModelSpec, pixels: NDArray[np.uint8], batch_size: int = 256
+    encoder: Encoder, spec: ModelSpec, pixels: NDArray[np.uint8], batch_size: int = 256
 ) -> NDArray[np.float32]:
     """Return the L2-normalised embeddings (N, D) of uint8 images (N, H, W, 3), resized where needed."""
     device = next(encoder.parameters()).device

@@ -27,9 +27,6 @@ class Involution(nn.Module):
         groups: G, a divisor of `channels`.
         reduction: r; W0 has C // r outputs, at least one.
         stride: output pixels are this far apart; the input's sides must be multiples of it.
-        exportable: compute with slices and one batched matrix product instead of K*K products of whole
-            maps. Slower to train, but quantises well: the products are summed in int32 before they are
-            rounded, where elementwise products would each be rounded to int8.
     """
 
     def __init__(
@@ -40,7 +37,6 @@ class Involution(nn.Module):
         groups: int = 1,
         reduction: int = 1,
         stride: int = 1,
-        exportable: bool = False,
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
@@ -48,7 +44,6 @@ class Involution(nn.Module):
         if channels % groups:
             raise ValueError(f"groups must divide channels={channels}, got {groups}")
         self.channels, self.kernel_size, self.groups, self.stride = channels, kernel_size, groups, stride
-        self.exportable = exportable
         hidden = max(1, channels // reduction)
         self.pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
         self.reduce = nn.Conv2d(channels, hidden, 1, bias=False)
@@ -62,17 +57,6 @@ class Involution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H * stride, W * stride) to (N, C, H, W)."""
-        if self.exportable:
-            return self._forward_by_matmul(x)
-        return self._forward_by_shifts(x)
-
-    def _window(self, k: int, height: int, width: int) -> tuple[slice, slice]:
-        """Return the rows and columns of the padded input under kernel position k, for every output pixel."""
-        u, v = divmod(k, self.kernel_size)
-        stop_u, stop_v = u + self.stride * (height - 1) + 1, v + self.stride * (width - 1) + 1
-        return slice(u, stop_u, self.stride), slice(v, stop_v, self.stride)
-
-    def _forward_by_shifts(self, x: Tensor) -> Tensor:
         n, channels = x.shape[:2]
         kernels = self.kernels(x)
         height, width = kernels.shape[-2:]
@@ -85,16 +69,60 @@ class Involution(nn.Module):
             out = out + kernels[:, :, k] * padded[..., rows, columns]
         return out.reshape(n, channels, height, width)
 
-    def _forward_by_matmul(self, x: Tensor) -> Tensor:
-        kk, per_group = self.kernel_size**2, self.channels // self.groups
-        kernels = self.kernels(x)
-        height, width = kernels.shape[-2:]
-        padded = functional.pad(x, [self.kernel_size // 2] * 4)
-        # Channels go last before the windows are joined, so that the joined axis is (KK, C) in memory.
-        padded = padded.permute(0, 2, 3, 1)
-        windows = [self._window(k, height, width) for k in range(kk)]
-        joined = torch.cat([padded[:, rows, columns] for rows, columns in windows], dim=3)
-        patches = joined.reshape(-1, kk, self.groups, per_group).transpose(1, 2)
-        kernel_rows = kernels.permute(0, 2, 3, 1).reshape(-1, self.groups, 1, kk)
-        out = torch.matmul(kernel_rows, patches).reshape(-1, height, width, self.channels)
-        return out.permute(0, 3, 1, 2)
+    def _window(self, k: int, height: int, width: int) -> tuple[slice, slice]:
+        """Return the rows and columns of the padded input under kernel position k, for every output pixel."""
+        u, v = divmod(k, self.kernel_size)
+        stop_u, stop_v = u + self.stride * (height - 1) + 1, v + self.stride * (width - 1) + 1
+        return slice(u, stop_u, self.stride), slice(v, stop_v, self.stride)
+
+
+class ExportedInvolution(nn.Module):
+    """The same numbers from an involution in evaluation mode, in operators that inference engines do fast.
+
+    All windows are joined into KK * C channels, W1 gets a row for each, and one elementwise product is
+    summed by a 1x1 convolution of ones. The nearest alternative, a batched matrix product of each pixel's
+    kernel and window, takes twice as long in LiteRT, which repacks the window for every pixel
+    (`bench/bench_involution.py`).
+    """
+
+    def __init__(self, involution: Involution) -> None:
+        super().__init__()
+        channels, kk = involution.channels, involution.kernel_size**2
+        self.kernel_size, self.stride = involution.kernel_size, involution.stride
+        self.pool = involution.pool
+        self.reduce = involution.reduce
+        if isinstance(involution.norm, nn.BatchNorm2d):
+            self.reduce = nn.utils.fusion.fuse_conv_bn_eval(involution.reduce, involution.norm)
+        self.span = nn.Conv2d(involution.span.in_channels, kk * channels, 1)
+        self.sum = nn.Conv2d(kk * channels, channels, 1, bias=False)
+        self.to(involution.span.weight)  # its device and dtype
+        # Window channel k * C + c meets row g(c) * KK + k of W1.
+        group = torch.arange(channels) // (channels // involution.groups)
+        rows = (group[None, :] * kk + torch.arange(kk)[:, None]).flatten()
+        self.span.load_state_dict({name: of[rows] for name, of in involution.span.state_dict().items()})
+        with torch.no_grad():
+            self.sum.weight.copy_(torch.eye(channels).repeat(1, kk)[:, :, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H * stride, W * stride) to (N, C, H, W)."""
+        kernels = self.span(functional.relu(self.reduce(self.pool(x))))
+        out: Tensor = self.sum(kernels * self.windows(x))
+        return out
+
+    def windows(self, x: Tensor) -> Tensor:
+        """Return what lies under every kernel position, (N, KK * C, H, W): columns first, then rows."""
+        # Channels last, as TFLite has them: padded channels first, the tensor would be transposed twice.
+        border = self.kernel_size // 2
+        x = functional.pad(x.permute(0, 2, 3, 1), [0, 0, border, border, border, border])
+        for axis in (2, 1):
+            span = x.shape[axis] - self.kernel_size + 1
+            shifted = [_every(x.narrow(axis, k, span), axis, self.stride) for k in range(self.kernel_size)]
+            x = torch.cat(shifted, dim=3)
+        return x.permute(0, 3, 1, 2)
+
+
+def _every(x: Tensor, axis: int, step: int) -> Tensor:
+    """Return each `step`-th element along axis 1 or 2."""
+    if step == 1:
+        return x
+    return x[:, ::step] if axis == 1 else x[:, :, ::step]

@@ -2,7 +2,8 @@
 
 Geometry first (crop, aspect, rotation, flip, translation, paste onto another image; one resampling), then
 what lies on top (boxes, stripes, another image), then light and sensor (colour, grey, blur, pixels, JPEG,
-noise). Which images an operation meets is drawn per image. Shares and strengths: `AugmentConfig`, our choice.
+noise), and a square cut out last. Which images an operation meets is drawn per image. Shares and strengths:
+`AugmentConfig`, our choice.
 
 Shapes: N views, S source side, s output side. Images are float in 0..1.
 """
@@ -37,7 +38,8 @@ class Augment:
     def __call__(self, images: Tensor) -> Tensor:
         """Map uint8 images (N, 3, S, S) to augmented views (N, 3, s, s), float in 0..1."""
         config = self.config
-        views = self._geometry(images.float() / 255.0)
+        images = images.float().div_(255.0)
+        views = self._whole_pixels(images) if self._upright(images) else self._geometry(images)
         views = self._some(views, config.overlay_share, self._overlay)
         views = self._colour(views)
         views = self._some(views, config.grey_share, _grey)
@@ -45,7 +47,7 @@ class Augment:
         views = self._some(views, config.blur_share / 2, self._pixelise)
         views = self._some(views, config.jpeg_share, self._jpeg)
         views = self._some(views, config.noise_share, self._noise)
-        return views.clamp(0.0, 1.0)
+        return self._cutout(views.clamp_(0.0, 1.0))
 
     def _uniform(self, count: int, low: float, high: float, device: torch.device) -> Tensor:
         return torch.rand(count, generator=self.generator, device=device) * (high - low) + low
@@ -62,19 +64,55 @@ class Augment:
             views[rows] = change(views[rows])  # type: ignore[operator]
         return views
 
+    def _upright(self, images: Tensor) -> bool:
+        """Tell whether no view needs resampling: at most moved by whole pixels and mirrored."""
+        config = self.config
+        turned = config.rotation_share > 0.0 and config.rotation_degrees > 0.0
+        whole = config.crop_area_min == 1.0 and config.paste_share == 0.0 and not turned
+        return whole and images.shape[-1] == self.output_size
+
+    def _whole_pixels(self, images: Tensor) -> Tensor:
+        """Move and mirror by copying pixels: what `_geometry` does, at a tenth of its cost."""
+        count, side, device = len(images), self.output_size, images.device
+        reach = self.config.shift_pixels
+        grey = torch.rand(count, 1, 1, 1, generator=self.generator, device=device)
+        padded = grey.repeat(1, 3, side + 2 * reach, side + 2 * reach)
+        padded[:, :, reach : reach + side, reach : reach + side] = images
+        windows = padded.unfold(2, side, 1).unfold(3, side, 1)
+        down, right = self._steps(count, device), self._steps(count, device)
+        views = windows[torch.arange(count, device=device), :, down + reach, right + reach]
+        return self._some(views, self.config.flip_share, lambda chosen: chosen.flip(3))
+
+    def _steps(self, count: int, device: torch.device) -> Tensor:
+        """Draw translations in whole pixels, -shift_pixels .. shift_pixels."""
+        reach = self.config.shift_pixels
+        return torch.randint(-reach, reach + 1, (count,), generator=self.generator, device=device)
+
+    def _translation(self, upright: Tensor) -> Tensor:
+        """Draw translations (N,) in pixels, whole ones where a view is otherwise upright."""
+        reach, device = self.config.shift_pixels, upright.device
+        anywhere = self._uniform(len(upright), -reach, reach, device)
+        return torch.where(upright, self._steps(len(upright), device), anywhere)
+
+    def _crop(self, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Draw width and height, 0..1, of crops of a given area and aspect ratio."""
+        if self.config.crop_area_min == 1.0:
+            return torch.ones(count, device=device), torch.ones(count, device=device)
+        area = self._uniform(count, self.config.crop_area_min, 1.0, device)
+        aspect = torch.exp(self._uniform(count, -math.log(4 / 3), math.log(4 / 3), device))
+        return (area * aspect).sqrt().clamp(max=1.0), (area / aspect).sqrt().clamp(max=1.0)
+
     def _geometry(self, images: Tensor) -> Tensor:
         """Resample every view once, through the affine map from output to source coordinates (-1..1)."""
         count, device, config = len(images), images.device, self.config
-        # A crop of a given area and aspect ratio; its centre keeps it inside the picture.
-        area = self._uniform(count, config.crop_area_min, 1.0, device)
-        aspect = torch.exp(self._uniform(count, -math.log(4 / 3), math.log(4 / 3), device))
-        if config.crop_area_min == 1.0:
-            aspect = torch.ones_like(aspect)
-        scale_x = (area * aspect).sqrt().clamp(max=1.0)
-        scale_y = (area / aspect).sqrt().clamp(max=1.0)
-        shift = 2.0 * config.shift_pixels / images.shape[-1]
-        centre_x = self._uniform(count, -1, 1, device) * (1 - scale_x + shift)
-        centre_y = self._uniform(count, -1, 1, device) * (1 - scale_y + shift)
+        scale_x, scale_y = self._crop(count, device)
+        angle = self._uniform(count, -1, 1, device) * math.radians(config.rotation_degrees)
+        angle = angle * self._chosen(count, config.rotation_share, device)
+        # The centre of a crop keeps it inside the picture, but for the translation.
+        upright = (scale_x == 1.0) & (scale_y == 1.0) & (angle == 0.0)
+        pixel = 2.0 / images.shape[-1]
+        centre_x = self._uniform(count, -1, 1, device) * (1 - scale_x) + self._translation(upright) * pixel
+        centre_y = self._uniform(count, -1, 1, device) * (1 - scale_y) + self._translation(upright) * pixel
         pasted = self._chosen(count, config.paste_share, device)
         # A pasted picture is seen whole, from further away: it fills 25 to 60 % of the view.
         zoom = 1 / self._uniform(count, 0.25, 0.6, device).sqrt()
@@ -82,8 +120,6 @@ class Augment:
         offset = zoom - 1
         centre_x = torch.where(pasted, self._uniform(count, -1, 1, device) * offset, centre_x)
         centre_y = torch.where(pasted, self._uniform(count, -1, 1, device) * offset, centre_y)
-        angle = self._uniform(count, -1, 1, device) * math.radians(config.rotation_degrees)
-        angle = angle * self._chosen(count, config.rotation_share, device)
         flip = 1.0 - 2.0 * self._chosen(count, config.flip_share, device).float()
         theta = torch.stack(
             [
@@ -170,6 +206,21 @@ class Augment:
         sigma = self._uniform(len(views), 0.01, 0.08, views.device).view(-1, 1, 1, 1)
         noise = torch.randn(views.shape, generator=self.generator, device=views.device)
         return views + noise * sigma
+
+    def _cutout(self, views: Tensor) -> Tensor:
+        """Set a square of each view to mid grey (DeVries & Taylor 2017, arXiv 1708.04552, section 3.1)."""
+        length, (count, _, side, _), device = self.config.cutout_pixels, views.shape, views.device
+        if length == 0:
+            return views
+        # The square's centre is anywhere in the view, so that it may reach over the edge, as there.
+        top, left = (
+            torch.randint(0, side, (count, 1), generator=self.generator, device=device) - length // 2
+            for _ in range(2)
+        )
+        axis = torch.arange(side, device=device)
+        down = (axis >= top) & (axis < top + length)
+        across = (axis >= left) & (axis < left + length)
+        return views.masked_fill_((down[:, :, None] & across[:, None, :])[:, None], 0.5)
 
 
 def _grey(views: Tensor) -> Tensor:

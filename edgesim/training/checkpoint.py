@@ -13,10 +13,11 @@ import torch
 from edgesim.errors import BundleError
 from edgesim.files import write_atomic
 from edgesim.model_spec import ModelSpec
-from edgesim.models.encoder import CompactEncoder, EncoderConfig
+from edgesim.models.encoder import Encoder, EncoderConfig
 
-FORMAT_VERSION = 1
-ENCODER_FILE = "encoder.pt"
+FORMAT_VERSION = 2
+# The files of a run folder; see edgesim.training.metric_learning.
+CONFIG_FILE, CHECKPOINT_FILE, ENCODER_FILE = "config.toml", "checkpoint.pt", "encoder.pt"
 
 
 def save_torch(path: Path, content: dict[str, Any]) -> None:
@@ -47,7 +48,7 @@ def _check_archive(path: Path) -> None:
             raise zipfile.BadZipFile(damaged)
 
 
-def save_encoder(path: Path, encoder: CompactEncoder, spec: ModelSpec) -> None:
+def save_encoder(path: Path, encoder: Encoder, spec: ModelSpec) -> None:
     """Write an encoder with all that is needed to rebuild and to feed it."""
     save_torch(
         path,
@@ -60,7 +61,7 @@ def save_encoder(path: Path, encoder: CompactEncoder, spec: ModelSpec) -> None:
     )
 
 
-def load_encoder(path: Path) -> tuple[CompactEncoder, ModelSpec]:
+def load_encoder(path: Path) -> tuple[Encoder, ModelSpec]:
     """Read an encoder, in evaluation mode, and its spec. `path` is the file or the run folder that holds it.
 
     Raises:
@@ -69,7 +70,7 @@ def load_encoder(path: Path) -> tuple[CompactEncoder, ModelSpec]:
     path = path / ENCODER_FILE if path.is_dir() else path
     content = load_torch(path)
     try:
-        encoder = CompactEncoder(EncoderConfig.from_dict(content["config"]))
+        encoder = Encoder(EncoderConfig.from_dict(content["config"]))
         encoder.load_state_dict(content["weights"])
         spec = ModelSpec.from_dict(content["spec"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -77,7 +78,7 @@ def load_encoder(path: Path) -> tuple[CompactEncoder, ModelSpec]:
     return encoder.eval(), spec
 
 
-def weights_sha256(encoder: CompactEncoder) -> str:
+def weights_sha256(encoder: Encoder) -> str:
     """Return the SHA-256 of all weights and statistics, by name, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for name, tensor in sorted(encoder.state_dict().items()):

@@ -9,10 +9,13 @@ from typing import Any
 
 from edgesim.errors import UsageError
 from edgesim.models.encoder import EncoderConfig
+from edgesim.models.zoo import DEFAULT_MODEL, encoder_values, load_model
 from edgesim.settings import build, check_known, read_toml
 
 LOSSES = ("ms", "ce")
 POSITIVES = ("class", "views")
+OPTIMIZERS = ("adamw", "sgd")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,10 @@ class AugmentConfig:
         blur_share: share blurred or pixelised.
         jpeg_share: share compressed as JPEG of quality 10 to 60.
         noise_share: share with Gaussian noise.
-        shift_pixels: largest translation in pixels, for small upright images.
+        shift_pixels: largest translation in pixels, for small upright images; by whole pixels where a view
+            is neither cropped nor rotated nor pasted, since a fractional one blurs.
+        cutout_pixels: side of a square of mid grey laid over each view at a random place, where it may reach
+            over the edge (DeVries & Taylor 2017, arXiv 1708.04552); 0: none.
     """
 
     crop_area_min: float = 0.3
@@ -46,6 +52,12 @@ class AugmentConfig:
     jpeg_share: float = 0.3
     noise_share: float = 0.15
     shift_pixels: int = 0
+    cutout_pixels: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("shift_pixels", "cutout_pixels"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,11 +75,21 @@ class TrainingConfig:
         epochs: passes over the images.
         batch_size: views in a batch.
         views: views of each image in a batch (`positives = "views"`), or images of each class.
-        learning_rate: peak of the cosine schedule of AdamW.
-        weight_decay: of AdamW; not applied to biases and norms.
+        optimizer: `adamw`, or `sgd` with Nesterov momentum.
+        precision: of the encoder's forward and backward pass: `float32`, `bfloat16` (mixed: weights, loss and
+            optimiser stay float32), or `auto`: `bfloat16` on a GPU, `float32` on a CPU.
+        learning_rate: peak of the cosine schedule.
+        weight_decay: of the optimiser; not applied to biases and norms.
         warmup_epochs: linear increase before the cosine.
         ema_decay: of the exponential moving average of the weights, which is what is kept.
-        temperature: of the normalised softmax (`loss = "ce"`).
+        temperature: t, divides the cosines of the normalised softmax (`loss = "ce"`).
+        label_smoothing: share of each target spread evenly over all classes (`loss = "ce"`).
+        teacher: run folder of an encoder to learn from (`loss = "ce"`; edgesim.training.distillation).
+        distillation_share: a, weight of the teacher's answers against the labels', 0..1.
+        distillation_temperature: tau, divides both encoders' cosines where they are compared.
+        start: `builtin`, or the run whose encoder fine-tuning starts from (edgesim.training.fine_tuning).
+        validation: share of the images not held out that decides when fine-tuning ends.
+        patience: epochs without a better validation after which fine-tuning ends; 0: none.
         holdout: share of a folder's images kept for the measurement at the end.
         source_size: images are held in memory at this size, so that crops keep detail; 0: the input size.
         encoder: the architecture.
@@ -84,22 +106,43 @@ class TrainingConfig:
     epochs: int = 30
     batch_size: int = 256
     views: int = 4
+    optimizer: str = "adamw"
+    precision: str = "auto"
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup_epochs: float = 2.0
     ema_decay: float = 0.999
     temperature: float = 0.05
+    label_smoothing: float = 0.0
+    teacher: str = ""
+    distillation_share: float = 0.9
+    distillation_temperature: float = 0.2
+    start: str = ""
+    validation: float = 0.0
+    patience: int = 0
     holdout: float = 0.1
     source_size: int = 0
-    encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
+    encoder: EncoderConfig = dataclasses.field(default_factory=lambda: load_model(DEFAULT_MODEL))
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
         check_known([self.loss], LOSSES, "loss")
         check_known([self.positives], POSITIVES, "positives")
+        check_known([self.optimizer], OPTIMIZERS, "optimizer")
+        check_known([self.precision], PRECISIONS, "precision")
         if self.batch_size % self.views or self.views < 2:
             raise UsageError(
                 f"views must be at least 2 and divide batch_size={self.batch_size}, got {self.views}"
+            )
+        for name in ("temperature", "distillation_temperature"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("label_smoothing", "distillation_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        if self.teacher and self.loss != "ce":
+            raise UsageError(
+                f"a teacher needs loss = ce, got {self.loss}; set loss = ce, or leave teacher out"
             )
 
     def to_toml(self) -> str:
@@ -117,6 +160,9 @@ def _fields(instance: Any) -> tuple[dataclasses.Field[Any], ...]:
 
 
 def _toml(value: Any) -> str:
+    if dataclasses.is_dataclass(value):
+        changed = [f.name for f in _fields(value) if getattr(value, f.name) != f.default]
+        return "{ " + ", ".join(f"{name} = {_toml(getattr(value, name))}" for name in changed) + " }"
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, str):
@@ -134,9 +180,15 @@ def preset_path(data: str) -> Path:
 def load_config(path: Path, **overrides: Any) -> TrainingConfig:
     """Read a TOML file into a `TrainingConfig`; keyword arguments that are not None replace its values.
 
+    The table `[encoder]` may name a `model`; see edgesim.models.zoo.
+
     Raises:
-        UsageError: no such file, not TOML, an unknown key (with the nearest known one), or a wrong type.
+        UsageError: no such file, not TOML, an unknown key or model (with the nearest known one), or a wrong
+            type.
     """
     values = read_toml(path)
     values |= {key: value for key, value in overrides.items() if value is not None}
+    table = values.get("encoder", {})
+    if isinstance(table, dict):
+        values["encoder"] = encoder_values(table, f"{path}: encoder")
     return build(TrainingConfig, values, str(path))

@@ -22,6 +22,8 @@ from edgesim.files import find_images
 from edgesim.preprocess import Pixels, load_pixels, resize_image
 
 CANONICAL = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "cifar-10-batches-bin"}
+# Such a class has two images each for training, validation and test; one alone has no other to be like.
+MEASURED_CLASS = 6
 # In the order of the labels, as their authors name them.
 _CLASSES = {
     "mnist": ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
@@ -153,6 +155,64 @@ def split_holdout(images: ImageSet, share: float, seed: int) -> tuple[ImageSet, 
     order = np.random.default_rng(seed).permutation(len(images))
     held = round(len(images) * share)
     return images.subset(np.sort(order[held:])), images.subset(np.sort(order[:held]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Three parts of class folders, each with the names of all classes.
+
+    Attributes:
+        training: what the encoder is trained on; it has every class.
+        validation: what decides when training ends.
+        test: what the encoder is measured on in the end, and nothing else.
+        unmeasured: names of the classes that only `training` has, being smaller than `MEASURED_CLASS`.
+    """
+
+    training: ImageSet
+    validation: ImageSet
+    test: ImageSet
+    unmeasured: tuple[str, ...]
+
+
+def split_by_class(images: ImageSet, test: float, validation: float, seed: int) -> Split:
+    """Split every class by the same shares, at random, the same for the same seed.
+
+    Of a class of `MEASURED_CLASS` images or more each part gets two at least; a smaller one is all training.
+
+    Args:
+        images: what to split, with classes.
+        test: share of each class for the test part.
+        validation: share of the rest for the validation part.
+        seed: the source of chance.
+
+    Raises:
+        InputError: fewer than two classes are large enough.
+    """
+    rng = np.random.default_rng(seed)
+    parts: tuple[list[NDArray[np.intp]], ...] = ([], [], [])
+    unmeasured = []
+    for label, name in enumerate(images.classes):
+        rows = rng.permutation(np.flatnonzero(images.labels == label))
+        sizes = _part_sizes(len(rows), test, validation)
+        if not sizes[0]:
+            unmeasured.append(name)
+        for part, chosen in zip(parts, np.split(rows, np.cumsum(sizes)), strict=True):
+            part.append(chosen)
+    if len(images.classes) - len(unmeasured) < 2:
+        raise InputError(
+            f"2 classes of {MEASURED_CLASS} images or more are needed to measure on images that training has "
+            f"not seen, {len(images.classes) - len(unmeasured)} found; add images, or train without --from"
+        )
+    tested, validated, trained = (images.subset(np.sort(np.concatenate(part))) for part in parts)
+    return Split(trained, validated, tested, tuple(unmeasured))
+
+
+def _part_sizes(count: int, test: float, validation: float) -> tuple[int, int]:
+    """Return how many of a class's images are for the test and how many for the validation."""
+    if count < MEASURED_CLASS:
+        return 0, 0
+    tested = min(max(2, round(count * test)), count - 4)
+    return tested, min(max(2, round((count - tested) * validation)), count - tested - 2)
 
 
 def has_class_folders(folder: Path) -> bool:

@@ -8,13 +8,13 @@ from PIL import Image
 from edgesim.edits import EDITS, edited_copy
 from edgesim.metrics import precision_at_1, recall_at_k
 from edgesim.model_spec import ModelSpec
-from edgesim.models.encoder import CompactEncoder, embed_pixels
+from edgesim.models.encoder import Encoder, embed_pixels
 from edgesim.preprocess import resize_image
 from edgesim.training.datasets import ImageSet
 
 
 def evaluate(
-    encoder: CompactEncoder, spec: ModelSpec, images: ImageSet, positives: str, seed: int
+    encoder: Encoder, spec: ModelSpec, images: ImageSet, positives: str, seed: int
 ) -> dict[str, float]:
     """Return `precision_at_1` (leave-one-out) for classes, or `recall_at_1` of edited copies for views.
 

@@ -93,14 +93,22 @@ class NormalisedSoftmaxLoss(nn.Module):
         classes: number of classes.
         embedding_dim: D.
         temperature: divides the cosines.
+        label_smoothing: share of each target that is spread evenly over all classes (Szegedy et al., CVPR
+            2016, arXiv 1512.00567, section 7).
     """
 
-    def __init__(self, classes: int, embedding_dim: int, temperature: float = 0.05) -> None:
+    def __init__(
+        self, classes: int, embedding_dim: int, temperature: float = 0.05, label_smoothing: float = 0.0
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(classes, embedding_dim) / embedding_dim**0.5)
-        self.temperature = temperature
+        self.temperature, self.label_smoothing = temperature, label_smoothing
+
+    def cosines(self, embeddings: Tensor) -> Tensor:
+        """Map L2-normalised embeddings (B, D) to their cosines (B, classes) with the class weights."""
+        return embeddings @ functional.normalize(self.weight, dim=1).T
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Map L2-normalised embeddings (B, D) and class numbers (B,) to the mean cross-entropy."""
-        logits = embeddings @ functional.normalize(self.weight, dim=1).T / self.temperature
-        return functional.cross_entropy(logits, labels)
+        logits = self.cosines(embeddings) / self.temperature
+        return functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)

@@ -3,16 +3,16 @@
 A run is a folder: `config.toml` (resolved settings), `checkpoint.pt` (to resume from), `encoder.pt` (the
 averaged weights, what export takes), `log.jsonl` (one line an epoch) and `metrics.json` (measured last).
 Every step's chance depends on the seed and the step's number alone: on a CPU with a given number of threads a
-resumed run ends with the same weights, bit for bit, as one that was never interrupted.
+resumed run ends with the same weights, bit for bit, as one that was never interrupted. For a run in several
+processes see edgesim.training.distributed.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,26 @@ from tqdm import tqdm
 from edgesim.errors import UsageError
 from edgesim.files import write_atomic
 from edgesim.model_spec import ModelSpec
-from edgesim.models.encoder import CompactEncoder
+from edgesim.models.encoder import Encoder
+from edgesim.training import distributed
 from edgesim.training.augment import Augment
-from edgesim.training.checkpoint import ENCODER_FILE, FORMAT_VERSION, load_torch, save_encoder, save_torch
+from edgesim.training.checkpoint import (
+    CHECKPOINT_FILE,
+    CONFIG_FILE,
+    ENCODER_FILE,
+    FORMAT_VERSION,
+    load_torch,
+    save_encoder,
+    save_torch,
+)
 from edgesim.training.config import TrainingConfig
 from edgesim.training.datasets import ImageSet
+from edgesim.training.device import autocast, pick_device
+from edgesim.training.distillation import distillation_loss, load_teacher
 from edgesim.training.evaluate import evaluate
 from edgesim.training.losses import MultiSimilarityLoss, NormalisedSoftmaxLoss
+from edgesim.training.optimizer import build_optimizer, learning_rate
 from edgesim.training.samplers import class_balanced_batches, view_batches
-
-CONFIG_FILE, CHECKPOINT_FILE = "config.toml", "checkpoint.pt"
 
 
 class Trainer:
@@ -48,21 +58,24 @@ class Trainer:
 
     def __init__(self, config: TrainingConfig, images: ImageSet, device: str) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.images, self.device = config, images, _pick_device(device)
+        self.config, self.images, self.device = config, images, pick_device(device)
         self.spec = ModelSpec(
             name=config.name,
             input_size=config.encoder.input_size,
             embedding_dim=config.encoder.embedding_dim,
         )
-        self.encoder = CompactEncoder(config.encoder).to(self.device)
+        self.encoder = Encoder(config.encoder).to(self.device)
         self.average = copy.deepcopy(self.encoder).requires_grad_(False)
         self.loss = _build_loss(config, images).to(self.device)
-        self.optimizer = _build_optimizer(config, self.encoder, self.loss)
+        self.teacher = load_teacher(config, images.classes).to(self.device) if config.teacher else None
+        self.optimizer = build_optimizer(config, [*self.encoder.parameters(), *self.loss.parameters()])
         self.pixels = torch.from_numpy(images.pixels).to(self.device)
         self.labels = torch.from_numpy(images.labels).to(self.device)
         self.epoch = 0
         self.step = 0
-        self.steps_per_epoch = sum(1 for _ in self._batches(0))
+        sizes = [len(rows) for rows in self._batches(0)]
+        self.steps_per_epoch = len(sizes)
+        distributed.check_batch(sizes[0])
 
     def _batches(self, epoch: int) -> Iterator[NDArray[np.intp]]:
         config = self.config
@@ -73,13 +86,13 @@ class Trainer:
         return view_batches(len(self.images), config.batch_size, config.views, config.seed, epoch)
 
     def learning_rate(self, step: int) -> float:
-        """Return the rate of a step: linear warm-up, then half a cosine down to zero."""
-        warmup = self.config.warmup_epochs * self.steps_per_epoch
-        total = self.config.epochs * self.steps_per_epoch
-        if step < warmup:
-            return self.config.learning_rate * (step + 1) / warmup
-        progress = (step - warmup) / max(1.0, total - warmup)
-        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        """Return the rate of a step; see edgesim.training.optimizer."""
+        return learning_rate(self.config, step, self.steps_per_epoch)
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take an encoder's weights as the start, before the first step; the average starts there too."""
+        self.encoder.load_state_dict(weights)
+        self.average.load_state_dict(weights)
 
     def train_epoch(self, bar: tqdm[Any]) -> dict[str, float]:
         """Train for one epoch; returns its number, mean loss, last learning rate and images per second."""
@@ -102,26 +115,43 @@ class Trainer:
         rate = self.learning_rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        rows = distributed.share(rows)
         views = self._views(rows)
-        # On a GPU the convolutions run in bfloat16; the loss, whose exponents span e^25, stays in float32.
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        # The loss, whose exponents span e^25, stays in float32.
+        with autocast(self.config.precision, self.device):
             embeddings = self.encoder(views)
         embeddings = nn.functional.normalize(embeddings.float(), dim=1)
-        loss: Tensor = self.loss(embeddings, self.labels[rows])
+        loss = self._loss(distributed.gather(embeddings), distributed.gather(self.labels[rows]), views)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        distributed.add_gradients(self.encoder, self.loss)
         self.optimizer.step()
         self._update_average()
         self.step += 1
         return loss.detach()
 
+    def _loss(self, embeddings: Tensor, labels: Tensor, views: Tensor) -> Tensor:
+        if self.teacher is None:
+            loss: Tensor = self.loss(embeddings, labels)
+            return loss
+        assert isinstance(self.loss, NormalisedSoftmaxLoss)  # TrainingConfig refuses a teacher of another
+        return distillation_loss(
+            self.loss,
+            embeddings,
+            labels,
+            distributed.gather(self.teacher(views)),
+            share=self.config.distillation_share,
+            tau=self.config.distillation_temperature,
+        )
+
     def _views(self, rows: Tensor) -> Tensor:
-        generator = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + self.step)
+        seed = (self.config.seed * 1_000_003 + self.step) * distributed.processes() + distributed.rank()
+        generator = torch.Generator(self.device).manual_seed(seed)
         augment = Augment(self.config.augment, self.spec.input_size, generator)
         views = augment(self.pixels[rows].permute(0, 3, 1, 2))
         mean = torch.tensor(self.spec.mean, device=self.device).view(1, 3, 1, 1)
         std = torch.tensor(self.spec.std, device=self.device).view(1, 3, 1, 1)
-        return (views - mean) / std
+        return views.sub_(mean).div_(std)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -141,6 +171,7 @@ class Trainer:
             "format_version": FORMAT_VERSION,
             "config": self.config.to_toml(),
             "images": len(self.images),
+            "classes": list(self.images.classes),
             "epoch": self.epoch,
             "step": self.step,
             "encoder": self.encoder.state_dict(),
@@ -173,17 +204,8 @@ class Trainer:
 def _build_loss(config: TrainingConfig, images: ImageSet) -> nn.Module:
     if config.loss == "ms":
         return MultiSimilarityLoss()
-    return NormalisedSoftmaxLoss(len(images.classes), config.encoder.embedding_dim, config.temperature)
-
-
-def _build_optimizer(config: TrainingConfig, encoder: nn.Module, loss: nn.Module) -> torch.optim.Optimizer:
-    parameters = [*encoder.parameters(), *loss.parameters()]
-    return torch.optim.AdamW(
-        [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
+    return NormalisedSoftmaxLoss(
+        len(images.classes), config.encoder.embedding_dim, config.temperature, config.label_smoothing
     )
 
 
@@ -194,16 +216,15 @@ def _first_difference(old: str, new: str) -> str:
     return "was trained with other settings"
 
 
-def _pick_device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: no GPU that torch can use here; pass --device cpu or leave it out")
-    return torch.device(name)
-
-
 def train(
-    config: TrainingConfig, images: ImageSet, held_out: ImageSet | None, run: Path, device: str
+    config: TrainingConfig,
+    images: ImageSet,
+    held_out: ImageSet | None,
+    run: Path,
+    device: str,
+    *,
+    start: Mapping[str, Tensor] | None = None,
+    after_epoch: Callable[[Trainer], bool] | None = None,
 ) -> dict[str, float]:
     """Train, or resume, a run to its end and return what was measured on the held-out images.
 
@@ -213,28 +234,53 @@ def train(
         held_out: what to measure on; None measures nothing.
         run: the run folder, made if absent.
         device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
+        start: encoder weights to start from; a run that is resumed goes on from its own.
+        after_epoch: called where the run starts or is resumed, and after each epoch's checkpoint, with
+            `Trainer.epoch` epochs done; when it returns True the run ends there.
+
+    Of several processes only the first measures; the others return nothing.
 
     Raises:
-        UsageError: the folder holds a run with other settings.
+        UsageError: the folder holds a run with other settings, or `after_epoch` with several processes.
         StorageError: the disk is full or read-only.
     """
+    if after_epoch is not None and distributed.processes() > 1:
+        raise UsageError("fine-tuning runs in one process; start it without torchrun")
+    distributed.connect(device)
     trainer = Trainer(config, images, device)
-    run.mkdir(parents=True, exist_ok=True)
+    _begin(trainer, run, start)
+    _train_epochs(trainer, run, after_epoch or (lambda _: False))
+    metrics: dict[str, float] = {}
+    if distributed.is_first():
+        if held_out is not None and len(held_out) > 1:
+            metrics = evaluate(trainer.average, trainer.spec, held_out, config.positives, config.seed)
+        write_atomic(run / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+    return metrics
+
+
+def _begin(trainer: Trainer, run: Path, start: Mapping[str, Tensor] | None) -> None:
+    """Resume the run that the folder holds, or make it the folder of a new one."""
     if (run / CHECKPOINT_FILE).exists():
         trainer.resume(run)
-    else:
-        write_atomic(run / CONFIG_FILE, config.to_toml().encode())
-    total = config.epochs * trainer.steps_per_epoch
+        return
+    if distributed.is_first():
+        run.mkdir(parents=True, exist_ok=True)
+        write_atomic(run / CONFIG_FILE, trainer.config.to_toml().encode())
+    if start is not None:
+        trainer.start_from(start)
+
+
+def _train_epochs(trainer: Trainer, run: Path, after_epoch: Callable[[Trainer], bool]) -> None:
+    epochs, steps = trainer.config.epochs, trainer.config.epochs * trainer.steps_per_epoch
+    hidden = None if distributed.is_first() else True  # None: shown on a terminal
     bar: tqdm[Any]
-    with tqdm(total=total, initial=trainer.step, desc="training", unit="step", disable=None) as bar:
-        while trainer.epoch < config.epochs:
+    with tqdm(total=steps, initial=trainer.step, desc="training", unit="step", disable=hidden) as bar:
+        ended = after_epoch(trainer)
+        while trainer.epoch < epochs and not ended:
             record = trainer.train_epoch(bar)
             bar.set_postfix(loss=f"{record['loss']:.3f}")
-            trainer.save(run)
-            with (run / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(record) + "\n")
-    metrics: dict[str, float] = {}
-    if held_out is not None and len(held_out) > 1:
-        metrics = evaluate(trainer.average, trainer.spec, held_out, config.positives, config.seed)
-    write_atomic(run / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
-    return metrics
+            if distributed.is_first():
+                trainer.save(run)
+                with (run / "log.jsonl").open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(record) + "\n")
+            ended = after_epoch(trainer)

@@ -27,6 +27,7 @@ def class_balanced_batches(
 ) -> Iterator[NDArray[np.intp]]:
     """Yield row numbers, `per_class` images of each of batch_size / per_class classes.
 
+    Where there are not so many classes, each has more images: batches stay as large.
     Classes take turns in shuffled order and so do the images of a class, which starts again when it is used
     up; an epoch has as many batches as the images would fill.
     """
@@ -34,6 +35,7 @@ def class_balanced_batches(
     members = {label: rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)}
     used = dict.fromkeys(members, 0)
     classes_per_batch = min(batch_size // per_class, len(members))
+    per_class = batch_size // classes_per_batch
     queue: list[int] = []
     for _ in range(max(1, len(labels) // batch_size)):
         if len(queue) < classes_per_batch:

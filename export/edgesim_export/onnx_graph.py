@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from edgesim.models.encoder import CompactEncoder
+from edgesim.models.encoder import Encoder
 from edgesim_export.quiet import quiet
 
 INPUT, OUTPUT = "images", "embeddings"
@@ -15,7 +15,7 @@ INPUT, OUTPUT = "images", "embeddings"
 OPSET = 20
 
 
-def export_float(encoder: CompactEncoder, path: Path) -> None:
+def export_float(encoder: Encoder, path: Path) -> None:
     """Write the encoder as an ONNX file that computes the same numbers.
 
     `encoder` comes from `edgesim.models.encoder.for_export`. The input, `images`, is float32 (N, 3, S, S),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from edgesim.models.encoder import CompactEncoder
+from edgesim.models.encoder import Encoder
 from edgesim_export.converted import ConvertedModel
 from edgesim_export.onnx_graph import INPUT, export_float, strip_metadata
 from edgesim_export.quiet import quiet
@@ -22,7 +22,7 @@ from edgesim_export.recipe import Recipe
 _TYPES = {"int8": quantization.QuantType.QInt8, "uint8": quantization.QuantType.QUInt8}
 
 
-def convert(encoder: CompactEncoder, images: NDArray[np.float32], recipe: Recipe) -> ConvertedModel:
+def convert(encoder: Encoder, images: NDArray[np.float32], recipe: Recipe) -> ConvertedModel:
     """Return the encoder as an int8 ONNX file.
 
     Args:

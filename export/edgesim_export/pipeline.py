@@ -19,7 +19,8 @@ from edgesim import __version__
 from edgesim.bundle import GOLDEN, MANIFEST, MODEL_FILES, Bundle, write_bundle
 from edgesim.errors import BundleError, UsageError
 from edgesim.model_spec import PREPROCESS_VERSION, ModelSpec
-from edgesim.models.encoder import CompactEncoder, for_export, parameter_count
+from edgesim.models.cost import parameter_count
+from edgesim.models.encoder import Encoder, for_export
 from edgesim.preprocess import normalise
 from edgesim.profiles import DeviceProfile
 from edgesim.training.checkpoint import load_encoder, weights_sha256
@@ -30,7 +31,7 @@ from edgesim_export.proof import Proof, prove
 from edgesim_export.recipe import Recipe, select_recipes
 from edgesim_export.weights import round_weights
 
-Converter = Callable[[CompactEncoder, NDArray[np.float32], Recipe], ConvertedModel]
+Converter = Callable[[Encoder, NDArray[np.float32], Recipe], ConvertedModel]
 Progress = Callable[[str], None]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -115,7 +116,7 @@ def _for_profile(recipe: Recipe, profile: DeviceProfile) -> Recipe:
     return dataclasses.replace(recipe, gates=dataclasses.replace(recipe.gates, max_bytes=limit))
 
 
-def _load(request: ExportRequest) -> tuple[CompactEncoder, ModelSpec]:
+def _load(request: ExportRequest) -> tuple[Encoder, ModelSpec]:
     if request.name is not None and not _NAME.fullmatch(request.name):
         raise UsageError(f"--name: expected letters, digits, '.', '_' and '-', got {request.name!r}")
     encoder, spec = load_encoder(request.checkpoint)
@@ -139,7 +140,7 @@ def _converter(format_name: str) -> Converter:
 
 
 def _convert(
-    encoder: CompactEncoder,
+    encoder: Encoder,
     spec: ModelSpec,
     recipes: dict[str, Recipe],
     data: CalibrationData,
@@ -161,7 +162,7 @@ def _convert(
 
 def _write(
     request: ExportRequest,
-    encoder: CompactEncoder,
+    encoder: Encoder,
     spec: ModelSpec,
     models: dict[str, ConvertedModel],
     recipes: dict[str, Recipe],

@@ -12,7 +12,7 @@ import numpy as np
 from edgesim.bundle import MODEL_FILES, Bundle, golden_bytes, write_bundle
 from edgesim.errors import MissingDependencyError
 from edgesim.model_spec import ModelSpec
-from edgesim.models.encoder import CompactEncoder, embed_pixels
+from edgesim.models.encoder import Encoder, embed_pixels
 from edgesim.runtime.embedder import Embedder
 from edgesim.runtime.engines import available_engines, model_format
 from edgesim_export.calibration import CalibrationData
@@ -36,7 +36,7 @@ class Proof:
 
 
 def prove(
-    encoder: CompactEncoder,
+    encoder: Encoder,
     spec: ModelSpec,
     models: dict[str, ConvertedModel],
     recipes: dict[str, Recipe],
@@ -93,7 +93,7 @@ def _engine(format_name: str) -> str:
     return engines[0]
 
 
-def _embed_float(encoder: CompactEncoder, spec: ModelSpec, data: CalibrationData) -> Embeddings:
+def _embed_float(encoder: Encoder, spec: ModelSpec, data: CalibrationData) -> Embeddings:
     return Embeddings(
         references=embed_pixels(encoder, spec, data.references),
         queries=embed_pixels(encoder, spec, data.queries),

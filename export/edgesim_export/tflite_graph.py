@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from ai_edge_litert import schema_py_generated as schema
 
-from edgesim.models.encoder import CompactEncoder
+from edgesim.models.encoder import Encoder
 from edgesim_export.quiet import quiet
 
 with quiet():
@@ -19,7 +19,7 @@ with quiet():
 _OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 
 
-def export_float(encoder: CompactEncoder) -> bytes:
+def export_float(encoder: Encoder) -> bytes:
     """Return the encoder as a TFLite file that computes the same numbers.
 
     `encoder` comes from `edgesim.models.encoder.for_export`. Input float32 (1, S, S, 3), normalised; output

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.models.encoder import CompactEncoder
+from edgesim.models.encoder import Encoder
 from edgesim_export.converted import ConvertedModel
 from edgesim_export.quiet import quiet
 from edgesim_export.recipe import Recipe
@@ -17,7 +17,7 @@ with quiet():
     from ai_edge_quantizer.utils import qsv_utils
 
 
-def convert(encoder: CompactEncoder, images: NDArray[np.float32], recipe: Recipe) -> ConvertedModel:
+def convert(encoder: Encoder, images: NDArray[np.float32], recipe: Recipe) -> ConvertedModel:
     """Return the encoder as an int8 TFLite file.
 
     Args:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgesim.models.encoder import CompactEncoder
+from edgesim.models.encoder import Encoder
 
 # Share of the mean second moment added to each, so that the matrix can be inverted; the paper's value.
 _DAMPING = 0.01
@@ -20,7 +20,7 @@ _BATCH = 10
 
 
 @torch.no_grad()
-def round_weights(encoder: CompactEncoder, images: NDArray[np.float32], levels: int) -> None:
+def round_weights(encoder: Encoder, images: NDArray[np.float32], levels: int) -> None:
     """Round the weights of all convolutions and linear layers in place.
 
     Args:
@@ -33,9 +33,7 @@ def round_weights(encoder: CompactEncoder, images: NDArray[np.float32], levels: 
         layer.weight.copy_(rounded.view_as(layer.weight))
 
 
-def _second_moments(
-    encoder: CompactEncoder, images: NDArray[np.float32]
-) -> dict[nn.Conv2d | nn.Linear, Tensor]:
+def _second_moments(encoder: Encoder, images: NDArray[np.float32]) -> dict[nn.Conv2d | nn.Linear, Tensor]:
     """Return for each layer the sum of x x^T, float64 (I, I), over all x that it multiplies its rows with."""
     moments: dict[nn.Conv2d | nn.Linear, Tensor] = {}
 

@@ -13,7 +13,7 @@ from edgesim.bundle import Bundle
 from edgesim.cli.main import main
 from edgesim.metrics import retrieval_metrics
 from edgesim.model_spec import ModelSpec
-from edgesim.models.encoder import CompactEncoder, EncoderConfig
+from edgesim.models.encoder import Encoder, EncoderConfig, Stage
 from edgesim.training.checkpoint import save_encoder
 from tests.helpers import TinyEncoder, photo, run_python, write_photos
 
@@ -35,12 +35,11 @@ def work(tmp_path: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def run(work: Path) -> Path:
     torch.manual_seed(0)
-    config = EncoderConfig(
-        input_size=16, patch=1, involution_reduction=1, widths=(8, 8), strides=(2, 2), embedding_dim=8
-    )
+    stages = (Stage(kind="conv", width=8, stride=2), Stage(kind="involution"))
+    config = EncoderConfig(input_size=16, stages=stages, embedding_dim=8)
     Path("run").mkdir()
     spec = ModelSpec(name="small", input_size=16, embedding_dim=8)
-    save_encoder(Path("run/encoder.pt"), CompactEncoder(config), spec)
+    save_encoder(Path("run/encoder.pt"), Encoder(config), spec)
     return Path("run")
 
 
@@ -138,6 +137,68 @@ def test_a_bundle_needs_no_torch_and_a_run_says_what_is_missing(run: Path) -> No
     assert result.stderr == (
         "edgesim: edgesim evaluate of a run needs the package torch, which is not installed. "
         "Run: pip install 'edgesim[train]'\n"
+    )
+
+
+def write_evaluation(file: Path, **changes: object) -> Path:
+    """Write what `--out` leaves of an evaluation of `parts`, as far as the curve needs it."""
+    values = {"encoder": "other", "engine": "torch (float)", "model_bytes": 400_000, "dataset": "parts"}
+    report = {**values, "images": 24, "metrics": {"precision_at_1": 1.0}, **changes}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(report))
+    return file
+
+
+def test_the_curve_has_this_encoder_and_those_compared(work: Path, capsys: Captured) -> None:
+    arguments = ["evaluate", "bundle", "--dataset", "parts", "--out", "all/this"]
+    assert main(arguments) == 0
+    assert "<svg" not in Path("all/this/evaluation.html").read_text(encoding="utf-8")
+    write_evaluation(Path("all/this/evaluation.json"), encoder="about to be replaced")
+    write_evaluation(Path("all/deep/down/evaluation.json"))
+    write_evaluation(Path("all/elsewhere/evaluation.json"), dataset="cifar10")
+    write_evaluation(Path("all/fewer/evaluation.json"), images=23)
+    named = write_evaluation(Path("named.json"), encoder="worse", metrics={"precision_at_1": 0.0})
+    arguments += ["--compare", "all", "--compare", str(named)]
+    capsys.readouterr()
+    assert main([*arguments, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert json.loads(Path("all/this/evaluation.json").read_text()) == report
+    subject = {key: report[key] for key in ("encoder", "engine", "model_bytes")}
+    other = {"engine": "torch (float)", "model_bytes": 400_000}
+    assert report["curve"] == [
+        {**subject, "precision_at_1": report["metrics"]["precision_at_1"]},
+        {"encoder": "other", **other, "precision_at_1": 1.0},
+        {"encoder": "worse", **other, "precision_at_1": 0.0},
+    ]
+    page = Path("all/this/evaluation.html").read_text(encoding="utf-8")
+    assert page.count("<circle") - 2 == 2  # the legend has two
+
+    assert main(arguments) == 0
+    name = f"{report['encoder']}, {report['engine']}"
+    precision = f"{report['metrics']['precision_at_1']:.4f}"
+    assert (
+        "\nmodel_bytes  precision_at_1  pareto_front  encoder\n"
+        f"{report['model_bytes']:<11}  {precision}          yes           {name}\n"
+        "400000       1.0000          yes           other, torch (float)\n"
+        "400000       0.0000          no            worse, torch (float)\n\n"
+    ) in capsys.readouterr().out
+
+
+def test_without_compare_there_is_no_curve(work: Path, capsys: Captured) -> None:
+    assert main(["evaluate", "bundle", "--dataset", "parts", "--json"]) == 0
+    assert "curve" not in json.loads(capsys.readouterr().out)
+
+
+def test_what_cannot_be_compared_is_said_before_the_work(
+    work: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgesim.runtime.embedder.Embedder.embed_pixels", None)
+    write_evaluation(Path("other.json"), dataset="cifar10", images=10_000)
+    assert main(["evaluate", "bundle", "--dataset", "parts", "--compare", "other.json"]) == 3
+    assert capsys.readouterr() == (
+        "",
+        "edgesim: other.json: measured on 10000 images of cifar10, this evaluation on 24 of parts; "
+        "compare evaluations of the same images\n",
     )
 
 

@@ -1,5 +1,6 @@
 """`edgesim train`: from folders of pictures to a run, and from there to a bundle; exact messages."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgesim.builtin import checkpoint_path
 from edgesim.cli.main import main
-from edgesim.training.checkpoint import load_encoder
-from edgesim.training.config import load_config
+from edgesim.models.zoo import load_model
+from edgesim.training.checkpoint import load_encoder, weights_sha256
+from edgesim.training.config import TrainingConfig, load_config
+from edgesim.training.fine_tuning import FineTuning
 from tests.helpers import ROOT, run_python
 
 SETTINGS = """
@@ -17,13 +21,16 @@ epochs = 2
 batch_size = 16
 views = 4
 holdout = 0.25
+"""
+ENCODER = """
 [encoder]
 input_size = 16
-patch = 1
-involution_reduction = 1
-widths = [8, 8]
-strides = [2, 2]
 embedding_dim = 8
+stages = [
+  { kind = "involution" },
+  { kind = "conv", width = 8, stride = 2 },
+  { kind = "conv", width = 8, stride = 2 },
+]
 """
 
 
@@ -37,7 +44,8 @@ def parts(tmp_path: Path) -> Path:
         for number in range(12):
             pixels = rng.integers(low, low + 100, (20, 24, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / f"{number:02}.png")
-    (tmp_path / "settings.toml").write_text(SETTINGS)
+    (tmp_path / "settings.toml").write_text(SETTINGS + ENCODER)
+    (tmp_path / "fine_tune.toml").write_text(SETTINGS + "validation = 0.25\npatience = 1\n")
     return tmp_path / "parts"
 
 
@@ -45,6 +53,22 @@ def train(parts: Path, *options: str) -> int:
     run = str(parts.parent / "run")
     settings = str(parts.parent / "settings.toml")
     return main(["train", "--data", str(parts), "--out", run, "--config", settings, *options])
+
+
+def fine_tune(parts: Path, *options: str) -> int:
+    """Fine-tune what `train` has trained."""
+    start, run = (str(parts.parent / name) for name in ("run", "tuned"))
+    settings = str(parts.parent / "fine_tune.toml")
+    data = ["--data", str(parts)]
+    return main(["train", *data, "--from", start, "--out", run, "--config", settings, *options])
+
+
+def captured_config(monkeypatch: pytest.MonkeyPatch) -> list[TrainingConfig]:
+    """Return a list that every training's settings go to, instead of a training."""
+    seen: list[TrainingConfig] = []
+    monkeypatch.setattr("edgesim.training.metric_learning.train", lambda *arguments: {})
+    monkeypatch.setattr("edgesim.cli.train._report", lambda args, config, *rest: seen.append(config))
+    return seen
 
 
 def test_class_folders(parts, capsys):
@@ -69,12 +93,8 @@ def test_json(parts, capsys):
 
 @pytest.mark.parametrize(("folder", "positives"), [("parts", "class"), ("parts/dark", "views")])
 def test_without_settings_the_folder_decides_what_is_the_same(parts, monkeypatch, folder, positives):
-    monkeypatch.setattr("edgesim.training.metric_learning.train", lambda *arguments: {})
+    seen = captured_config(monkeypatch)
     monkeypatch.chdir(parts.parent)
-    seen = []
-    monkeypatch.setattr(
-        "edgesim.cli.train._report", lambda args, config, images, metrics: seen.append(config)
-    )
     assert main(["train", "--data", folder, "--out", "run"]) == 0
     (config,) = seen
     assert (config.positives, config.data) == (positives, str(parts.parent / folder))
@@ -106,6 +126,106 @@ def test_wrong_data(parts, capsys):
     file = parts / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
     expected = f"edgesim: {file}: cannot be read; --data-root must hold MNIST\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_model_of_the_zoo_takes_the_place_of_the_settings_one(parts, monkeypatch):
+    seen = captured_config(monkeypatch)
+    (parts.parent / "settings.toml").write_text(SETTINGS + '[encoder]\nmodel = "photo"\ninput_size = 64\n')
+    assert train(parts, "--model", "hybrid") == 0
+    assert main(["train", "--data", str(parts), "--out", "run", "--model", "hybrid"]) == 0
+    hybrid = load_model("hybrid")
+    assert [config.encoder for config in seen] == [dataclasses.replace(hybrid, input_size=64), hybrid]
+
+
+def test_a_model_beside_settings_with_stages(parts, capsys):
+    assert train(parts, "--model", "hybrid") == 2
+    assert capsys.readouterr().err == (
+        f"edgesim: --model: {parts.parent / 'settings.toml'} has stages of its own; leave one of them out\n"
+    )
+
+
+def test_a_teacher_is_named_by_its_full_path(parts, monkeypatch):
+    seen = captured_config(monkeypatch)
+    monkeypatch.chdir(parts.parent)
+    assert train(parts, "--teacher", "big", "--loss", "ce") == 0
+    assert seen[0].teacher == str(parts.parent / "big")
+
+
+def test_fine_tuning_prints_before_and_after(parts, capsys):
+    train(parts)
+    rng = np.random.default_rng(1)
+    (parts / "rare").mkdir()
+    for number in range(5):
+        picture = Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8))
+        picture.save(parts / "rare" / f"{number}.png")
+    capsys.readouterr()
+    assert fine_tune(parts, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    metrics, tuned = report["metrics"], parts.parent / "tuned"
+    assert (report["run"], report["images"], report["unmeasured"]) == (str(tuned), 19, ["rare"])
+    assert json.loads((tuned / "metrics.json").read_text()) == metrics
+    # Again, now as a table: the run has ended, and its figures are the same.
+    assert fine_tune(parts) == 0
+    header, before, after, empty, unmeasured, trained, *_, following = capsys.readouterr().out.splitlines()
+    assert header.split() == ["encoder", "right", "test", "images", "precision@1"]
+    start, best = metrics["precision_at_1_before"], metrics["precision_at_1"]
+    assert before.split() == ["before:", str(parts.parent / "run"), f"{start * 6:.0f}", "6", f"{start:.4f}"]
+    assert after.split("  ")[0] == f"after: epoch {metrics['best_epoch']} of {metrics['epochs']}"
+    assert after.split()[-3:] == [f"{best * 6:.0f}", "6", f"{best:.4f}"]
+    assert empty == ""
+    assert unmeasured == "trained on but not measured, fewer than 6 images: rare"
+    assert trained == f"fine-tuned on 19 images, 4 others decided when to stop -> {tuned}"
+    assert following == f"next: edgesim export {tuned} --format both --out {tuned}-bundle"
+
+
+@pytest.mark.parametrize(("after", "said"), [(0.7, True), (0.8, True), (0.9, False)])
+def test_fine_tuning_says_when_it_did_not_help(parts, capsys, monkeypatch, after, said):
+    images = {"training": 16, "validation": 4, "test": 10}
+    result = FineTuning(before=0.8, after=after, epochs=5, best_epoch=0, images=images, unmeasured=())
+    seen = []
+
+    def run(config, split, start, run, device):
+        seen.append((config, start))
+        return result
+
+    monkeypatch.setattr("edgesim.training.fine_tuning.fine_tune", run)
+    monkeypatch.chdir(parts.parent)
+    assert main(["train", "--data", "parts", "--from", "builtin", "--out", "my run"]) == 0
+    output = capsys.readouterr().out
+    line = "not better than builtin: keep using that one, or add photos and fine-tune again\n"
+    assert (line in output) is said
+    assert output.endswith("next: edgesim export 'my run' --format both --out 'my run-bundle'\n")
+    config, (start, _) = seen[0]
+    assert weights_sha256(start) == weights_sha256(load_encoder(checkpoint_path())[0])
+    assert (config.encoder, config.start, config.patience) == (start.config, "builtin", 5)
+
+
+def test_wrong_requests_to_fine_tune(parts, capsys):
+    train(parts)
+    for options, status, message in (
+        (["--model", "hybrid"], 2, "--model: the architecture is that of --from; leave one of them out"),
+        (
+            ["--config", str(parts.parent / "settings.toml"), "--from", "builtin"],
+            2,
+            "builtin has another architecture than the settings; leave out the table [encoder]",
+        ),
+        (
+            ["--data", str(parts / "dark")],
+            3,
+            f"{parts / 'dark'}: expected a folder for each class, 2 at least, with its photos; "
+            "sort them into such folders, or train without --from",
+        ),
+        (["--data", "mnist"], 2, "--from needs a folder of class folders as --data, got mnist"),
+        (
+            ["--from", str(parts)],
+            4,
+            f"{parts / 'encoder.pt'}: no such checkpoint; make one with: edgesim train",
+        ),
+    ):
+        capsys.readouterr()
+        assert fine_tune(parts, *options) == status
+        assert capsys.readouterr().err == f"edgesim: {message}\n"
+    assert not (parts.parent / "tuned").exists()
 
 
 def test_a_gpu_that_is_not_there(parts, capsys, monkeypatch):

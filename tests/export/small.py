@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from edgesim.model_spec import ModelSpec
-from edgesim.models.encoder import CompactEncoder, EncoderConfig
+from edgesim.models.encoder import Encoder, EncoderConfig
+from edgesim.models.stages import Stage
 from edgesim.preprocess import normalise
 from edgesim.training.checkpoint import save_encoder
 from edgesim_export import recipe
@@ -16,11 +17,14 @@ from tests.helpers import photo
 SPEC = ModelSpec(name="small", input_size=32, embedding_dim=16)
 CONFIG = EncoderConfig(
     input_size=32,
-    patch=1,
-    widths=(8, 8, 16, 16),
-    strides=(1, 2, 2, 2),
+    stages=(
+        Stage(kind="involution"),
+        Stage(kind="conv", width=8),
+        Stage(kind="residual", width=8, stride=2),
+        Stage(kind="conv", width=16, stride=2),
+        Stage(kind="conv", width=16, stride=2),
+    ),
     embedding_dim=16,
-    involution_reduction=1,
 )
 IMAGES = 24
 
@@ -35,10 +39,10 @@ def channels_first(pictures: np.ndarray) -> torch.Tensor:
 
 
 @functools.cache
-def small_encoder(config: EncoderConfig = CONFIG) -> CompactEncoder:
+def small_encoder(config: EncoderConfig = CONFIG) -> Encoder:
     """Return an encoder in evaluation mode whose BatchNorm has seen pictures; always the same one."""
     torch.manual_seed(0)
-    encoder = CompactEncoder(config).train()
+    encoder = Encoder(config).train()
     with torch.no_grad():
         for start in range(100, 400, 30):
             encoder(channels_first(images(30, start)))

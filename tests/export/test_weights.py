@@ -66,7 +66,7 @@ def test_a_row_of_zeros_stays_so():
 
 def test_second_moments_are_those_of_the_patches_under_the_kernel():
     encoder, pictures = for_export(small_encoder()), images(3)
-    first = encoder.convolutions[0]
+    first = encoder.stages[1].conv
     seen = []
     hook = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_second_moments_are_those_of_the_patches_under_the_kernel():
     with torch.no_grad():
         found = _second_moments(encoder, pictures)
     np.testing.assert_allclose(found[first].numpy(), expected, rtol=1e-5, atol=1e-2)
-    assert len(found) == 7  # two of the involution, four convolutions, the embedding
+    assert len(found) == 10  # three of the involution, six convolutions, the embedding
 
 
 def test_a_rounded_encoder_is_nearer_to_the_float_one_than_by_the_nearest():

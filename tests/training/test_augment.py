@@ -101,6 +101,64 @@ def test_a_pasted_picture_fills_a_quarter_to_six_tenths_of_another():
     assert max(shares) < 0.63
 
 
+def moves(view, image, reach):
+    """Return the translations (down, right, mirrored) that make of an image what the view shows of it."""
+    side, found = image.shape[-1], []
+    for down in range(-reach, reach + 1):
+        for right in range(-reach, reach + 1):
+            moved = np.full_like(image, np.nan)
+            moved[:, max(0, -down) : side - max(0, down), max(0, -right) : side - max(0, right)] = image[
+                :, max(0, down) : side + min(0, down), max(0, right) : side + min(0, right)
+            ]
+            for mirrored in (False, True):
+                expected = moved[:, :, ::-1] if mirrored else moved
+                inside = ~np.isnan(expected)
+                if np.abs(view[inside] - expected[inside]).max() < 1e-5:
+                    found.append((down, right, mirrored))
+    return found
+
+
+def test_small_upright_images_move_by_whole_pixels(photos):
+    small = photos[:, :, 16:32, 16:32].repeat(32, 1, 1, 1)
+    views = augment(small, 16, shift_pixels=2, flip_share=0.5).numpy()
+    found = [moves(view, image / 255, 2) for view, image in zip(views, small.numpy(), strict=True)]
+    assert all(len(one) == 1 for one in found)
+    # All 50 moves are equally likely: 128 draws find 46 of them on average.
+    assert len({one[0] for one in found}) > 38
+    for view, ((down, right, mirrored),) in zip(views, found, strict=True):
+        if down == 0 and right == 0:
+            continue
+        row = 0 if down < 0 else -1  # an edge that came in from outside, in one grey
+        column = 0 if (right < 0) != mirrored else -1
+        edge = view[:, row, :] if down else view[:, :, column]
+        assert np.unique(edge).size == 1
+
+
+def test_views_that_are_not_rotated_move_by_whole_pixels_among_those_that_are(photos):
+    small = photos[:, :, 16:32, 16:32].repeat(32, 1, 1, 1)
+    views = augment(small, 16, shift_pixels=2, rotation_share=0.5).numpy()
+    found = [moves(view, image / 255, 2) for view, image in zip(views, small.numpy(), strict=True)]
+    assert 45 < sum(len(one) for one in found) < 83  # half of 128, within 3.3 standard deviations
+    assert len({one[0] for one in found if one}) > 18  # of 25
+
+
+def test_cutout_lays_one_grey_square_anywhere():
+    black = torch.zeros(512, 3, 16, 16, dtype=torch.uint8)
+    views = augment(black, 16, cutout_pixels=5)
+    assert torch.equal(views.unique(), torch.tensor([0.0, 0.5]))
+    centres = set()
+    for view in views:
+        rows, columns = (np.flatnonzero((view[0] > 0).any(dim=axis).numpy()) for axis in (1, 0))
+        assert (view > 0).sum() == 3 * len(rows) * len(columns)  # a filled box
+        # The centre is a pixel of the view; where the square reaches over an edge, its other end tells where.
+        top = rows[-1] - 4 if rows[0] == 0 else rows[0]
+        left = columns[-1] - 4 if columns[0] == 0 else columns[0]
+        assert len(rows) == min(top + 5, 16) - max(top, 0)
+        assert len(columns) == min(left + 5, 16) - max(left, 0)
+        centres.add((int(top + 2), int(left + 2)))
+    assert {row for row, _ in centres} == {column for _, column in centres} == set(range(16))
+
+
 def test_grey_is_the_luma_that_pillow_computes(photos):
     views = augment(photos, grey_share=1.0)
     for view, photo in zip(views, photos, strict=True):

@@ -12,7 +12,8 @@ import torch
 
 from edgesim.errors import BundleError
 from edgesim.model_spec import ModelSpec
-from edgesim.models.encoder import CompactEncoder, EncoderConfig
+from edgesim.models.encoder import Encoder, EncoderConfig
+from edgesim.models.stages import Stage
 from edgesim.training.checkpoint import (
     ENCODER_FILE,
     FORMAT_VERSION,
@@ -24,12 +25,20 @@ from edgesim.training.checkpoint import (
 )
 
 SPEC = ModelSpec(name="tiny", input_size=16, embedding_dim=6)
-CONFIG = EncoderConfig(input_size=16, patch=1, widths=(4, 5), strides=(2, 2), embedding_dim=6)
+CONFIG = EncoderConfig(
+    input_size=16,
+    embedding_dim=6,
+    stages=(
+        Stage(kind="involution"),
+        Stage(kind="conv", width=4, stride=2),
+        Stage(kind="conv", width=5, stride=2),
+    ),
+)
 
 
-def tiny_encoder(seed: int = 0) -> CompactEncoder:
+def tiny_encoder(seed: int = 0) -> Encoder:
     torch.manual_seed(seed)
-    encoder = CompactEncoder(CONFIG)
+    encoder = Encoder(CONFIG)
     encoder(torch.randn(4, 3, 16, 16))  # moves BatchNorm's statistics off their start
     return encoder
 
@@ -113,7 +122,7 @@ def test_a_zip_archive_that_is_no_checkpoint(tmp_path: Path) -> None:
 def test_another_format(tmp_path: Path, content: object) -> None:
     path = tmp_path / "other.pt"
     torch.save(content, path)
-    assert refusal(path) == f"{path}: not a checkpoint of format 1; train it again"
+    assert refusal(path) == f"{path}: not a checkpoint of format 2; train it again"
 
 
 @pytest.mark.parametrize("key", ["config", "weights", "spec"])
@@ -126,7 +135,10 @@ def test_a_checkpoint_that_lacks_a_part(tmp_path: Path, key: str) -> None:
     assert refusal(path) == f"{path}: not an encoder checkpoint, or damaged"
 
 
-@pytest.mark.parametrize("change", [{"widths": [4, 6]}, {"activation": "swish"}, {"colour": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [{"stages": [{"kind": "conv"}]}, {"stages": [{"kind": "conv", "colour": 1}]}, {"activation": "swish"}],
+)
 def test_settings_that_do_not_fit_the_weights(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / ENCODER_FILE
     save_encoder(path, tiny_encoder(), SPEC)

@@ -1,6 +1,7 @@
 """Image sets: folders, the published formats of MNIST and CIFAR-10 written by hand, and wrong inputs."""
 
 import gzip
+import itertools
 import re
 import struct
 
@@ -10,10 +11,12 @@ from PIL import Image
 
 from edgesim.errors import InputError
 from edgesim.training.datasets import (
+    ImageSet,
     has_class_folders,
     load_canonical,
     load_folder,
     read_list,
+    split_by_class,
     split_holdout,
 )
 
@@ -126,6 +129,62 @@ def test_holdout_is_disjoint_complete_and_seeded(tmp_path):
     assert sorted([*kept.labels, *held.labels]) == list(range(10))
     assert split_holdout(images, 0.3, seed=1)[1].labels.tolist() == held.labels.tolist()
     assert split_holdout(images, 0.3, seed=2)[1].labels.tolist() != held.labels.tolist()
+
+
+def classes_of(*sizes):
+    """Images whose first pixel is their row number, in classes of these sizes."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    pixels = np.zeros((len(labels), 1, 1, 3), np.uint8)
+    pixels[:, 0, 0, 0], pixels[:, 0, 0, 1] = np.arange(len(labels)) % 256, np.arange(len(labels)) // 256
+    return ImageSet(pixels, labels, tuple("abcdefgh"[: len(sizes)]))
+
+
+def rows_of(images):
+    return (images.pixels[:, 0, 0, 0] + 256 * images.pixels[:, 0, 0, 1].astype(int)).tolist()
+
+
+def test_every_class_is_split_by_the_same_shares():
+    images = classes_of(5, 6, 10, 40, 300)
+    split = split_by_class(images, 0.2, 0.15, seed=0)
+
+    def counts(part):
+        return np.bincount(part.labels, minlength=5).tolist()
+
+    # A fifth, of the rest 15 %, but two at least; a class of five is too small.
+    assert counts(split.test) == [0, 2, 2, 8, 60]
+    assert counts(split.validation) == [0, 2, 2, 5, 36]
+    assert counts(split.training) == [5, 2, 6, 27, 204]
+    assert split.unmeasured == ("a",)
+    parts = [rows_of(part) for part in (split.training, split.validation, split.test)]
+    assert sorted(itertools.chain(*parts)) == list(range(361))
+    for part, rows in zip((split.training, split.validation, split.test), parts, strict=True):
+        assert part.classes == images.classes
+        assert images.labels[rows].tolist() == part.labels.tolist()
+
+
+def test_large_shares_leave_two_images_to_train_on():
+    split = split_by_class(classes_of(6, 20), 0.9, 0.9, seed=0)
+    assert [np.bincount(part.labels).tolist() for part in (split.test, split.validation, split.training)] == [
+        [2, 16],
+        [2, 2],
+        [2, 2],
+    ]
+
+
+def test_the_seed_decides_the_split():
+    def tested(seed):
+        return rows_of(split_by_class(classes_of(40, 40), 0.2, 0.15, seed).test)
+
+    assert tested(1) == tested(1) != tested(2)
+
+
+def test_too_small_classes_to_measure():
+    with pytest.raises(InputError) as error:
+        split_by_class(classes_of(30, 5, 5), 0.2, 0.15, seed=0)
+    assert str(error.value) == (
+        "2 classes of 6 images or more are needed to measure on images that training has not seen, 1 found; "
+        "add images, or train without --from"
+    )
 
 
 def test_read_list(tmp_path):

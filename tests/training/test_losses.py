@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from pytorch_metric_learning.losses import MultiSimilarityLoss as ReferenceLoss
@@ -87,6 +88,21 @@ def test_cross_entropy_equals_the_reference_head(seed):
     with torch.no_grad():
         reference.W.copy_(loss.weight.T)
     assert loss(embeddings, labels).item() == pytest.approx(reference(embeddings, labels).item(), rel=1e-5)
+
+
+def test_label_smoothing_spreads_the_target():
+    embeddings, labels = embeddings_and_labels(0, count=5)
+    loss = NormalisedSoftmaxLoss(classes=6, embedding_dim=16, temperature=0.1, label_smoothing=0.3)
+    weights = loss.weight.detach().numpy().astype(np.float64)
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    cosines = embeddings.numpy().astype(np.float64) @ weights.T
+    np.testing.assert_allclose(loss.cosines(embeddings).detach().numpy(), cosines, atol=1e-6)
+    log_share = cosines / 0.1 - np.log(np.exp(cosines / 0.1).sum(axis=1, keepdims=True))
+    target = np.full((5, 6), 0.3 / 6)
+    target[np.arange(5), labels.numpy()] += 0.7
+    assert loss(embeddings, labels).item() == pytest.approx(
+        -(target * log_share).sum(axis=1).mean(), rel=1e-5
+    )
 
 
 def test_cross_entropy_by_hand():

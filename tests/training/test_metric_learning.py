@@ -10,6 +10,7 @@ import torch
 
 from edgesim.errors import UsageError
 from edgesim.models.encoder import EncoderConfig
+from edgesim.models.stages import Stage
 from edgesim.training.checkpoint import load_encoder, weights_sha256
 from edgesim.training.config import AugmentConfig, TrainingConfig
 from edgesim.training.datasets import ImageSet
@@ -24,11 +25,14 @@ SMALL = TrainingConfig(
     learning_rate=5e-3,
     encoder=EncoderConfig(
         input_size=16,
-        patch=1,
-        widths=(8, 8, 8, 8),
-        strides=(1, 2, 1, 2),
         embedding_dim=8,
-        involution_reduction=1,
+        stages=(
+            Stage(kind="involution"),
+            Stage(kind="conv", width=8),
+            Stage(kind="conv", width=8, stride=2),
+            Stage(kind="conv", width=8),
+            Stage(kind="conv", width=8, stride=2),
+        ),
     ),
     augment=AugmentConfig(),
 )
@@ -72,9 +76,16 @@ def test_it_learns_to_tell_classes_apart(images, tmp_path, loss):
     assert json.loads((tmp_path / "1" / "metrics.json").read_text()) == trained
 
 
-@pytest.mark.parametrize(("loss", "positives"), [("ms", "views"), ("ce", "class")])
-def test_an_interrupted_run_resumes_to_the_same_weights(images, tmp_path, monkeypatch, loss, positives):
-    config = dataclasses.replace(SMALL, loss=loss, positives=positives)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": "ms", "positives": "views"},
+        {"loss": "ce", "positives": "class"},
+        {"loss": "ce", "optimizer": "sgd", "precision": "bfloat16", "label_smoothing": 0.1},
+    ],
+)
+def test_an_interrupted_run_resumes_to_the_same_weights(images, tmp_path, monkeypatch, settings):
+    config = dataclasses.replace(SMALL, **settings)
     train(config, images, None, tmp_path / "whole", "cpu")
 
     whole_epoch, epochs = Trainer.train_epoch, []
@@ -100,6 +111,22 @@ def test_the_seed_decides(images, tmp_path):
     assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
 
 
+def test_bfloat16_rounds_the_encoders_pass_and_nothing_else(images):
+    kinds, losses = {}, {}
+    for precision in ("auto", "float32", "bfloat16"):
+        config = dataclasses.replace(SMALL, loss="ce", precision=precision)
+        trainer = Trainer(config, images, "cpu")
+        seen = kinds[precision] = []
+        trainer.encoder.embedding.register_forward_hook(lambda *call, seen=seen: seen.append(call[2].dtype))
+        trainer.loss.register_forward_pre_hook(lambda *call, seen=seen: seen.append(call[1][0].dtype))
+        losses[precision] = trainer._train_step(torch.arange(16)).item()
+        seen.append(trainer.encoder.embedding.weight.grad.dtype)
+    assert kinds["float32"] == kinds["auto"] == [torch.float32, torch.float32, torch.float32]
+    assert kinds["bfloat16"] == [torch.bfloat16, torch.float32, torch.float32]
+    assert losses["float32"] == losses["auto"]
+    assert 0 < abs(losses["bfloat16"] / losses["float32"] - 1) < 0.02
+
+
 def test_other_settings_are_refused(images, tmp_path):
     train(dataclasses.replace(SMALL, epochs=1), images, None, tmp_path, "cpu")
     with pytest.raises(
@@ -121,6 +148,30 @@ def test_the_schedule_warms_up_and_ends_at_zero(images):
     assert rates[:6] == pytest.approx([5e-3 * (i + 1) / 6 for i in range(6)])
     assert rates[18] == pytest.approx(5e-3 / 2)  # half way down the cosine
     assert rates[30] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_run_starts_from_given_weights_and_a_resumed_one_does_not(images, tmp_path):
+    start = Trainer(dataclasses.replace(SMALL, seed=5), images, "cpu").encoder.state_dict()
+    seen = []
+
+    def is_start(encoder):
+        return all(torch.equal(encoder.state_dict()[name], value) for name, value in start.items())
+
+    def two_epochs(trainer):
+        seen.append((trainer.epoch, is_start(trainer.encoder), is_start(trainer.average)))
+        return trainer.epoch == 2
+
+    train(SMALL, images, None, tmp_path, "cpu", start=start, after_epoch=two_epochs)
+    assert seen == [(0, True, True), (1, False, False), (2, False, False)]
+    ended = digest(tmp_path)
+    # A run that has ended early stays so; one that may go on does, from where it stood.
+    train(SMALL, images, None, tmp_path, "cpu", start=start, after_epoch=two_epochs)
+    assert seen[3:] == [(2, False, False)]
+    assert digest(tmp_path) == ended
+    train(SMALL, images, None, tmp_path, "cpu", start=start)
+    assert digest(tmp_path) != ended
+    log = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in log] == [1, 2, 3, 4]
 
 
 def test_the_average_follows_its_formula(images):

@@ -44,3 +44,11 @@ def test_a_class_is_used_up_before_it_starts_again():
     labels = np.repeat([0, 1], [8, 8])
     batches = list(class_balanced_batches(labels, batch_size=8, per_class=4, seed=0, epoch=0))
     assert sorted(np.concatenate(batches)) == list(range(16))
+
+
+def test_fewer_classes_than_a_batch_takes_have_more_images_each():
+    labels = np.repeat([0, 1, 2], 30)
+    batches = list(class_balanced_batches(labels, batch_size=16, per_class=2, seed=0, epoch=0))
+    assert len(batches) == 90 // 16
+    for batch in batches:
+        assert Counter(labels[batch]) == {0: 5, 1: 5, 2: 5}

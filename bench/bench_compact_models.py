@@ -1,0 +1,62 @@
+"""What each architecture of edgesim/models/zoo costs: parameters, multiply-accumulates, size of its files.
+
+    python bench/bench_compact_models.py
+
+The sizes are those of files that were made: float and int8, from random weights, which do not change them.
+The result goes to bench/results/compact/models.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from compact_tables import models_table
+from harness import describe_machine, write_result
+from tqdm import tqdm
+
+from edgesim.models import zoo
+from edgesim.models.cost import multiply_accumulates, parameter_count
+from edgesim.models.encoder import Encoder, for_export
+from edgesim_export import onnx_int8, tflite_int8
+from edgesim_export.onnx_graph import export_float
+from edgesim_export.recipe import select_recipes
+
+
+def measure(name: str) -> dict[str, Any]:
+    torch.manual_seed(0)
+    encoder = Encoder(zoo.load_model(name)).eval()
+    size = encoder.config.input_size
+    images = np.random.default_rng(0).standard_normal((4, size, size, 3)).astype(np.float32)
+    recipes = select_recipes(("onnx", "tflite"), ())
+    exported = for_export(encoder)
+    with tempfile.TemporaryDirectory() as folder:
+        export_float(exported, Path(folder) / "float.onnx")
+        float_bytes = (Path(folder) / "float.onnx").stat().st_size
+    return {
+        "input_size": size,
+        "embedding_dim": encoder.config.embedding_dim,
+        "parameters": parameter_count(encoder),
+        "multiply_accumulates": multiply_accumulates(encoder),
+        "float_onnx_bytes": float_bytes,
+        "int8_onnx_bytes": len(onnx_int8.convert(exported, images, recipes["onnx"]).content),
+        "int8_tflite_bytes": len(tflite_int8.convert(exported, images, recipes["tflite"]).content),
+    }
+
+
+def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    models = {name: measure(name) for name in tqdm(zoo.model_names(), "models", disable=None)}
+    result = {"machine": describe_machine(), "models": models}
+    write_result("compact/models", result)
+    print(models_table(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Precision@1 before and after fine-tuning the built-in encoder, on photos kept aside by the command itself.
+
+    python bench/bench_fine_tuning.py SETS [--elpv-labels labels.csv] [--seeds 0 1 2] [--threads 1]
+
+SETS holds one folder an image set; the class folders are made of links, in a temporary folder. File names of
+neu_det and casting hold the class; that of a solar cell of elpv, one of four likelihoods of a defect, stands
+in labels.csv of the PyPI package elpv-dataset, and without that file elpv is left out. Each seed splits and
+trains anew with `edgesim train --from builtin`. The built-in encoder was trained on photos of these sets too,
+without their classes (its model card): other photos than these may gain more or less. The result goes to
+bench/results/compact/fine_tuning.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from compact_tables import fine_tuning_table
+from harness import describe_machine, write_result
+
+from edgesim.files import find_images
+
+# What of a file's name is its class.
+_PATTERNS = {
+    "neu_det": r"(crazing|inclusion|patches|pitted_surface|rolled-in_scale|scratches)_\d+\.",
+    "casting": r"(def|ok)_front",
+}
+
+
+def classes_of(source: Path, elpv_labels: Path | None) -> dict[Path, str]:
+    """Return the class of every image of a set; none where they are not known."""
+    images = find_images([source])
+    if source.name in _PATTERNS:
+        found = {path: re.search(_PATTERNS[source.name], path.name) for path in images}
+        return {path: match[1] for path, match in found.items() if match}
+    if elpv_labels is None:
+        return {}
+    lines = [line.split() for line in elpv_labels.read_text().splitlines()]
+    likelihoods = {Path(name).stem: f"{float(value):.2f}" for name, value, _ in lines}
+    return {path: likelihoods[path.stem.rpartition("__")[2]] for path in images}
+
+
+def make_class_folders(classes: dict[Path, str], folder: Path) -> None:
+    """Link every image into the folder of its class."""
+    for path, name in classes.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / path.name).symlink_to(path.resolve())
+
+
+def fine_tune(data: Path, seed: int, threads: int, out: Path) -> dict[str, Any]:
+    """Run the command and return its metrics."""
+    command = [sys.executable, "-m", "edgesim", "train", "--from", "builtin", "--device", "cpu", "--json"]
+    command += ["--data", str(data), "--seed", str(seed), "--out", str(out)]
+    env = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    run = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True)
+    return {"seed": seed, **json.loads(run.stdout)["metrics"]}
+
+
+def measure(name: str, classes: dict[Path, str], seeds: list[int], threads: int) -> list[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        make_class_folders(classes, folder / name)
+        return [fine_tune(folder / name, seed, threads, folder / f"run-{seed}") for seed in seeds]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sets", type=Path)
+    parser.add_argument("--elpv-labels", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    classes = {name: classes_of(args.sets / name, args.elpv_labels) for name in (*_PATTERNS, "elpv")}
+    runs = {name: measure(name, of, args.seeds, args.threads) for name, of in classes.items() if of}
+    result = {"machine": describe_machine(), "threads": args.threads, "runs": runs}
+    write_result("compact/fine_tuning", result)
+    print(fine_tuning_table(result))
+
+
+if __name__ == "__main__":
+    main()

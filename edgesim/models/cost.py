@@ -1,0 +1,41 @@
+"""What an encoder costs before anyone has timed it: parameters and multiply-accumulates."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from edgesim.models.encoder import Encoder
+from edgesim.models.involution import Involution
+
+
+def parameter_count(encoder: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(parameter.numel() for parameter in encoder.parameters() if parameter.requires_grad)
+
+
+@torch.no_grad()
+def multiply_accumulates(encoder: Encoder) -> int:
+    """Return the multiply-accumulates of one image in convolutions, involutions and linear layers.
+
+    Normalisation, activations, pooling and sums are left out, as is usual.
+    """
+    total = 0
+
+    def count(layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            total += layer.weight[0].numel() * output.numel()
+        elif isinstance(layer, Involution):
+            total += layer.kernel_size**2 * output.numel()
+
+    hooks = [layer.register_forward_hook(count) for layer in encoder.modules()]
+    training, size = encoder.training, encoder.config.input_size
+    try:
+        # In evaluation mode: BatchNorm in training needs more than one value a channel.
+        encoder.eval()(torch.zeros(1, 3, size, size, device=next(encoder.parameters()).device))
+    finally:
+        encoder.train(training)
+        for hook in hooks:
+            hook.remove()
+    return total

@@ -1,12 +1,12 @@
 """Precision@1 before and after fine-tuning the built-in encoder, on photos kept aside by the command itself.
 
-    python bench/bench_fine_tuning.py SETS [--elpv-labels labels.csv] [--seeds 0 1 2] [--threads 1]
+    python bench/bench_fine_tuning.py SETS ELPV_LABELS [--only elpv] [--seeds 0 1 2] [--threads 1]
 
 SETS holds one folder an image set; the class folders are made of links, in a temporary folder. File names of
-neu_det and casting hold the class; that of a solar cell of elpv, one of four likelihoods of a defect, stands
-in labels.csv of the PyPI package elpv-dataset, and without that file elpv is left out. Each seed splits and
-trains anew with `edgesim train --from builtin`. The built-in encoder was trained on photos of these sets too,
-without their classes (its model card): other photos than these may gain more or less. The result goes to
+neu_det hold the class; that of a solar cell of elpv, one of four likelihoods of a defect, stands in
+ELPV_LABELS, which is labels.csv of the PyPI package elpv-dataset. Each seed splits and trains anew with
+`edgesim train --from builtin`. The built-in encoder was trained on photos of these sets too, without their
+classes (its model card): other photos than these may gain more or less. The result goes to
 bench/results/compact/fine_tuning.json.
 """
 
@@ -23,25 +23,21 @@ from pathlib import Path
 from typing import Any
 
 from compact_tables import fine_tuning_table
-from harness import describe_machine, write_result
+from harness import RESULTS, describe_machine, write_result
 
 from edgesim.files import find_images
 
-# What of a file's name is its class.
-_PATTERNS = {
-    "neu_det": r"(crazing|inclusion|patches|pitted_surface|rolled-in_scale|scratches)_\d+\.",
-    "casting": r"(def|ok)_front",
-}
+# What of a file's name in neu_det is its class.
+_NEU_DET = r"(crazing|inclusion|patches|pitted_surface|rolled-in_scale|scratches)_\d+\."
+SETS = ("neu_det", "elpv")
 
 
-def classes_of(source: Path, elpv_labels: Path | None) -> dict[Path, str]:
-    """Return the class of every image of a set; none where they are not known."""
+def classes_of(source: Path, elpv_labels: Path) -> dict[Path, str]:
+    """Return the class of every image of a set."""
     images = find_images([source])
-    if source.name in _PATTERNS:
-        found = {path: re.search(_PATTERNS[source.name], path.name) for path in images}
+    if source.name == "neu_det":
+        found = {path: re.search(_NEU_DET, path.name) for path in images}
         return {path: match[1] for path, match in found.items() if match}
-    if elpv_labels is None:
-        return {}
     lines = [line.split() for line in elpv_labels.read_text().splitlines()]
     likelihoods = {Path(name).stem: f"{float(value):.2f}" for name, value, _ in lines}
     return {path: likelihoods[path.stem.rpartition("__")[2]] for path in images}
@@ -73,12 +69,18 @@ def measure(name: str, classes: dict[Path, str], seeds: list[int], threads: int)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", type=Path)
-    parser.add_argument("--elpv-labels", type=Path)
+    parser.add_argument("elpv_labels", type=Path)
+    parser.add_argument("--only", nargs="+", choices=SETS, default=SETS, help="keep the others' last result")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    classes = {name: classes_of(args.sets / name, args.elpv_labels) for name in (*_PATTERNS, "elpv")}
-    runs = {name: measure(name, of, args.seeds, args.threads) for name, of in classes.items() if of}
+    runs = {
+        name: measure(name, classes_of(args.sets / name, args.elpv_labels), args.seeds, args.threads)
+        for name in args.only
+    }
+    earlier = RESULTS / "compact" / "fine_tuning.json"
+    if earlier.exists():
+        runs = json.loads(earlier.read_text())["runs"] | runs
     result = {"machine": describe_machine(), "threads": args.threads, "runs": runs}
     write_result("compact/fine_tuning", result)
     print(fine_tuning_table(result))

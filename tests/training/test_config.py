@@ -12,7 +12,7 @@ from edgesim.models.zoo import DEFAULT_MODEL, load_model
 from edgesim.training.config import TrainingConfig, load_config, preset_path
 
 
-@pytest.mark.parametrize("data", ["mnist", "fashion_mnist", "cifar10", "photos"])
+@pytest.mark.parametrize("data", ["mnist", "fashion_mnist", "cifar10", "photos", "fine_tune"])
 def test_presets_load_and_survive_a_round_trip(data, tmp_path):
     config = load_config(preset_path(data), data=data, seed=7)
     assert round_trip(config, tmp_path) == config

@@ -20,7 +20,7 @@ from harness import RESULTS, markdown_table
 PAGE = Path(__file__).parent.parent / "docs" / "compact-encoder.md"
 _PLACE = r"(<!-- table: {name} -->\n).*?(<!-- end -->)"
 _METRICS = ("precision_at_1", "precision_at_10", "r_precision", "map_at_r")
-_BYTES = ("float_onnx_bytes", "int8_onnx_bytes", "int8_tflite_bytes")
+_BYTES = ("float_bytes", "int8_onnx_bytes", "int8_tflite_bytes")
 
 
 def models_table(result: Mapping[str, Any]) -> str:

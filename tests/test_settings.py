@@ -71,7 +71,7 @@ def test_every_type_is_converted_and_what_is_missing_takes_its_default():
         ({"coutn": 1}, "f: unknown key 'coutn'; did you mean 'count'?"),
         (
             {"name": "the file may not set it"},
-            "f: unknown key 'name'; known: active, count, inner, notes, sizes, words",
+            "f: unknown key 'name'; known: active, count, inner, notes, parts, sizes, words",
         ),
         ({"count": 10}, "f: count must be at most 9, got 10"),
     ],

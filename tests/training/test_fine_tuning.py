@@ -5,7 +5,6 @@ import json
 import re
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
@@ -16,9 +15,10 @@ from edgesim.models.stages import Stage
 from edgesim.training import fine_tuning
 from edgesim.training.checkpoint import load_encoder, load_torch, weights_sha256
 from edgesim.training.config import AugmentConfig, TrainingConfig
-from edgesim.training.datasets import ImageSet, split_by_class
+from edgesim.training.datasets import split_by_class
 from edgesim.training.fine_tuning import BEST_FILE, EarlyStop, check_start, fine_tune
 from edgesim.training.metric_learning import Trainer
+from tests.training.pictures import corner_squares
 
 ARCHITECTURE = EncoderConfig(
     input_size=16,
@@ -52,14 +52,7 @@ SMALL = TrainingConfig(
 
 @pytest.fixture(scope="module")
 def split():
-    """96 pictures of 4 classes: a bright square in one of the corners, over noise."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(96) % 4
-    pixels = rng.integers(0, 200, (96, 16, 16, 3)).astype(np.uint8)
-    for picture, label in zip(pixels, labels, strict=True):
-        row, column = divmod(int(label), 2)
-        picture[row * 8 : row * 8 + 7, column * 8 : column * 8 + 7] = 255
-    return split_by_class(ImageSet(pixels, labels.astype(np.int64), ("a", "b", "c", "d")), 0.25, 0.25, 0)
+    return split_by_class(corner_squares(96, 200), 0.25, 0.25, 0)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from edgesim.models.encoder import EncoderConfig
 from edgesim.models.stages import Stage
 from edgesim.training.checkpoint import load_encoder, weights_sha256
 from edgesim.training.config import AugmentConfig, TrainingConfig
-from edgesim.training.datasets import ImageSet
 from edgesim.training.metric_learning import Trainer, train
+from tests.training.pictures import corner_squares
 
 SMALL = TrainingConfig(
     name="small",
@@ -40,14 +40,7 @@ SMALL = TrainingConfig(
 
 @pytest.fixture(scope="module")
 def images():
-    """48 pictures of 4 classes: a bright square in one of the corners, over noise."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(48) % 4
-    pixels = rng.integers(0, 120, (48, 16, 16, 3)).astype(np.uint8)
-    for picture, label in zip(pixels, labels, strict=True):
-        row, column = divmod(int(label), 2)
-        picture[row * 8 : row * 8 + 7, column * 8 : column * 8 + 7] = 255
-    return ImageSet(pixels, labels.astype(np.int64), ("a", "b", "c", "d"))
+    return corner_squares(48, 120)
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ COMMANDS = {
     "query": "look images up in an index",
     "train": "train the compact encoder",
     "evaluate": "measure how well an encoder tells the classes of a data set apart",
+    "isc21": "describe, match and score image sets in the files of the Image Similarity Challenge 2021",
     "export": "make int8 models for a device and check them",
     "bundle": "check a bundle on this machine, or show what it holds",
     "profiles": "list the device profiles, or show one with its sources",

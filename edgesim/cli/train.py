@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesim.cli import COMMANDS
+from edgesim.cli.encoders import BUILTIN_NAMES, find_checkpoint
 
 if TYPE_CHECKING:
     from edgesim.model_spec import ModelSpec
@@ -24,7 +25,7 @@ and after: precision@1 is the share of them whose most similar other one is of t
 when it no longer helps, and RUN holds the best encoder.
 
 example:
-  edgesim train --data parts/ --from builtin --out runs/parts
+  edgesim train --data parts/ --from copy --out runs/parts
   edgesim export runs/parts --profile pi-4b --format both --out parts-bundle
 """
 
@@ -58,7 +59,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--from", dest="start", metavar="RUN", help="fine-tune: a run to start from, or: builtin"
+        "--from",
+        dest="start",
+        metavar="RUN",
+        help=f"start from {BUILTIN_NAMES}, or from a run: fine-tune to classes, or with --loss qk go on with "
+        "its weights",
     )
     parser.add_argument(
         "--model",
@@ -66,9 +71,15 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="architecture: a name from edgesim/models/zoo, or a TOML file (default: that of the settings)",
     )
     parser.add_argument(
-        "--teacher", metavar="RUN", help="a run whose encoder's answers are learnt too (needs --loss ce)"
+        "--teacher",
+        metavar="RUN",
+        help="a run to learn from too: from its answers (--loss ce), or from its keys (--loss qk)",
     )
-    parser.add_argument("--loss", choices=("ms", "ce"), help="Multi-Similarity (default) or cross-entropy")
+    parser.add_argument(
+        "--loss",
+        choices=("ms", "ce", "qk"),
+        help="Multi-Similarity (default), cross-entropy, or QK Iteration for copy detection",
+    )
     parser.add_argument(
         "--positives",
         choices=("class", "views"),
@@ -90,10 +101,11 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise missing_dependency(error, "edgesim train") from error
     config = _config(args)
-    if config.start:
+    if config.start and config.loss != "qk":
         return _fine_tune(args, config)
+    start = _start_weights(config) if config.start else None
     images, held_out = _images(config)
-    metrics = train(config, images, held_out, args.out, args.device)
+    metrics = train(config, images, held_out, args.out, args.device, start=start)
     if is_first():
         _report(args, config, images, metrics)
     return 0
@@ -104,9 +116,11 @@ def _config(args: argparse.Namespace) -> TrainingConfig:
     from edgesim.training.datasets import CANONICAL, has_class_folders
 
     positives, canonical = args.positives, args.data in CANONICAL
-    if positives is None and args.config is None and not canonical:
-        positives = "class" if args.start or has_class_folders(Path(args.data)) else "views"
     preset = "fine_tune" if args.start else args.data if canonical else "photos"
+    if args.loss == "qk":
+        preset = "qk"
+    elif positives is None and args.config is None and not canonical:
+        positives = "class" if args.start or has_class_folders(Path(args.data)) else "views"
     file = args.config or preset_path(preset)
     # Absolute, so that the run can be resumed and exported from any folder.
     return load_config(
@@ -126,9 +140,9 @@ def _config(args: argparse.Namespace) -> TrainingConfig:
 
 
 def _absolute_run(run: str) -> str:
-    from edgesim.builtin import BUILTIN
+    from edgesim.builtin import is_builtin
 
-    return run if run == BUILTIN else str(Path(run).resolve())
+    return run if is_builtin(run) else str(Path(run).resolve())
 
 
 def _encoder_table(args: argparse.Namespace, file: Path) -> dict[str, Any] | None:
@@ -148,11 +162,22 @@ def _encoder_table(args: argparse.Namespace, file: Path) -> dict[str, Any] | Non
     return {**table, "model": args.model}
 
 
+def _start_weights(config: TrainingConfig) -> dict[str, Any]:
+    from edgesim.errors import UsageError
+
+    start = _load_start(config.start)[0]
+    if start.config != config.encoder:
+        raise UsageError(
+            f"{config.start} has another architecture than the settings; "
+            "leave out --model and the table [encoder]"
+        )
+    return start.state_dict()
+
+
 def _load_start(start: str) -> tuple[Encoder, ModelSpec]:
-    from edgesim.builtin import BUILTIN, checkpoint_path
     from edgesim.training.checkpoint import load_encoder
 
-    return load_encoder(checkpoint_path() if start == BUILTIN else Path(start))
+    return load_encoder(find_checkpoint(start))
 
 
 def _images(config: TrainingConfig) -> tuple[ImageSet, ImageSet | None]:

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from edgesim.model_spec import ModelSpec
 from edgesim.models.involution import ExportedInvolution, Involution
+from edgesim.models.pretrained import EFFICIENTNETS
 from edgesim.models.stages import ACTIVATIONS, ConvBlock, ResidualInvolution, Stage
 from edgesim.preprocess import normalise, resize_image
 
@@ -57,6 +58,11 @@ class EncoderConfig:
             )
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be {' or '.join(ACTIVATIONS)}, got {self.activation!r}")
+        if any(stage.kind in EFFICIENTNETS for stage in self.stages) and (len(self.stages), self.patch) != (
+            1,
+            1,
+        ):
+            raise ValueError("a pretrained backbone must be the only stage, and patch 1")
         channels = self.channels
         for stage in self.stages:
             if stage.kind == "involution" and channels % stage.groups:
@@ -69,6 +75,11 @@ class EncoderConfig:
     def channels(self) -> int:
         """Channels that the first stage gets: the colours of every pixel of a patch."""
         return 3 * self.patch**2
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it begins with a backbone that was trained by others."""
+        return self.stages[0].kind in EFFICIENTNETS
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -99,10 +110,14 @@ class Encoder(nn.Module):
         self.stages = nn.Sequential(*layers)
         self.embedding = nn.Linear(channels, config.embedding_dim)
 
+    def features(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, 3, S, S) to what the linear embedding gets, (N, F)."""
+        features: Tensor = self.stages(self.patches(images)).mean(dim=(2, 3))
+        return features
+
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (N, 3, S, S) to embeddings (N, D), not yet L2-normalised."""
-        features = self.stages(self.patches(images)).mean(dim=(2, 3))
-        embedding: Tensor = self.embedding(features)
+        embedding: Tensor = self.embedding(self.features(images))
         return embedding
 
     def embed(self, images: Tensor) -> Tensor:
@@ -135,16 +150,21 @@ def _patch_convolution(patch: int) -> nn.Conv2d:
     return convolution
 
 
+def network_input(pixels: NDArray[np.uint8], spec: ModelSpec, device: torch.device) -> Tensor:
+    """Return what a network of this spec takes, (N, 3, S, S) float32, from images (N, H, W, 3) uint8."""
+    if pixels.shape[1] != spec.input_size:
+        pixels = np.stack([resize_image(Image.fromarray(image), spec.input_size) for image in pixels])
+    return torch.from_numpy(normalise(pixels, spec)).permute(0, 3, 1, 2).to(device)
+
+
 @torch.no_grad()
 def embed_pixels(
     encoder: Encoder, spec: ModelSpec, pixels: NDArray[np.uint8], batch_size: int = 256
 ) -> NDArray[np.float32]:
     """Return the L2-normalised embeddings (N, D) of uint8 images (N, H, W, 3), resized where needed."""
     device = next(encoder.parameters()).device
-    if pixels.shape[1] != spec.input_size:
-        pixels = np.stack([resize_image(Image.fromarray(image), spec.input_size) for image in pixels])
     found = []
     for start in range(0, len(pixels), batch_size):
-        batch = normalise(pixels[start : start + batch_size], spec)
-        found.append(encoder.embed(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device)).cpu().numpy())
+        batch = network_input(pixels[start : start + batch_size], spec, device)
+        found.append(encoder.embed(batch).cpu().numpy())
     return np.asarray(np.concatenate(found), dtype=np.float32)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgesim.models.involution import ExportedInvolution, Involution
+from edgesim.models.pretrained import EFFICIENTNETS, STRIDE, WIDTH, EfficientNetLite
 
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
 
@@ -25,7 +26,8 @@ class Stage:
     Attributes:
         kind: a key of `KINDS`: `conv`; `involution`, added to its input; `residual`, pairs of convolutions
             with a shortcut (He et al., CVPR 2016, arXiv 1512.03385); `bottleneck`, pre-activated bottlenecks
-            (He et al., ECCV 2016, arXiv 1603.05027); `max_pool`.
+            (He et al., ECCV 2016, arXiv 1603.05027); `max_pool`; `efficientnet_lite0` and `_lite2`, which
+            others trained on ImageNet (edgesim.models.pretrained), of width 1280 and stride 32.
         width: output channels; 0: as many as come in, which `involution` and `max_pool` always have.
         kernel: side of the kernel, odd.
         stride: of the first layer.
@@ -52,6 +54,11 @@ class Stage:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.width < 0 or (self.width and self.kind in _KEEP_WIDTH):
             raise ValueError(f"width must be 0 for {self.kind} and never negative, got {self.width}")
+        if self.kind in EFFICIENTNETS and (self.width, self.stride, self.repeat) != (WIDTH, STRIDE, 1):
+            raise ValueError(
+                f"{self.kind} has width {WIDTH} and stride {STRIDE}, once, "
+                f"got {self.width} and {self.stride}, {self.repeat} times"
+            )
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, got {self.kernel}")
 
@@ -182,11 +189,16 @@ def _max_pool(stage: Stage, _channels: int, _width: int, stride: int, _activatio
     return MaxPool(stage.kernel, stride)
 
 
+def _pretrained(stage: Stage, _channels: int, _width: int, _stride: int, _activation: str) -> nn.Module:
+    return EfficientNetLite(stage.kind)
+
+
 KINDS: dict[str, Callable[[Any, int, int, int, str], nn.Module]] = {
     "conv": _conv,
     "involution": _involution,
     "residual": Residual,
     "bottleneck": Bottleneck,
     "max_pool": _max_pool,
+    **dict.fromkeys(EFFICIENTNETS, _pretrained),
 }
 _KEEP_WIDTH = ("involution", "max_pool")

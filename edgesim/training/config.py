@@ -11,8 +11,11 @@ from edgesim.errors import UsageError
 from edgesim.models.encoder import EncoderConfig
 from edgesim.models.zoo import DEFAULT_MODEL, encoder_values, load_model
 from edgesim.settings import build, check_known, read_toml
+from edgesim.training.copy_augment import CopyAugmentConfig
+from edgesim.training.qk_iteration import QKConfig
 
-LOSSES = ("ms", "ce")
+LOSSES = ("ms", "ce", "qk")
+AUGMENTATIONS = ("tensors", "copies")
 POSITIVES = ("class", "views")
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -69,7 +72,8 @@ class TrainingConfig:
         data: folder of images or of class folders, or `mnist`, `fashion_mnist`, `cifar10`.
         data_root: where those three data sets lie.
         exclude: text file with one image path per line, relative to `data`, that training must not see.
-        loss: `ms` (Multi-Similarity) or `ce` (cross-entropy with a classification head).
+        loss: `ms` (Multi-Similarity), `ce` (cross-entropy with a classification head), or `qk` (QK Iteration,
+            edgesim.training.qk_iteration; each image is a class of its own).
         positives: `class`, images of one class, or `views`, augmented views of one image.
         seed: the run's only source of chance.
         epochs: passes over the images.
@@ -78,22 +82,29 @@ class TrainingConfig:
         optimizer: `adamw`, or `sgd` with Nesterov momentum.
         precision: of the encoder's forward and backward pass: `float32`, `bfloat16` (mixed: weights, loss and
             optimiser stay float32), or `auto`: `bfloat16` on a GPU, `float32` on a CPU.
+        compile: let torch compile the encoder; a minute at the start, then faster where there are many small
+            layers. Needs a C++ compiler.
         learning_rate: peak of the cosine schedule.
         weight_decay: of the optimiser; not applied to biases and norms.
         warmup_epochs: linear increase before the cosine.
         ema_decay: of the exponential moving average of the weights, which is what is kept.
         temperature: t, divides the cosines of the normalised softmax (`loss = "ce"`).
         label_smoothing: share of each target spread evenly over all classes (`loss = "ce"`).
-        teacher: run folder of an encoder to learn from (`loss = "ce"`; edgesim.training.distillation).
+        teacher: run folder of an encoder to learn from, by its answers (`loss = "ce"`,
+            edgesim.training.distillation) or by its keys (`loss = "qk"`).
         distillation_share: a, weight of the teacher's answers against the labels', 0..1.
         distillation_temperature: tau, divides both encoders' cosines where they are compared.
-        start: `builtin`, or the run whose encoder fine-tuning starts from (edgesim.training.fine_tuning).
+        start: `copy`, `similar`, or the run whose encoder the training starts from: fine-tuning to classes
+            (edgesim.training.fine_tuning), or `loss = "qk"` with its weights.
         validation: share of the images not held out that decides when fine-tuning ends.
         patience: epochs without a better validation after which fine-tuning ends; 0: none.
         holdout: share of a folder's images kept for the measurement at the end.
         source_size: images are held in memory at this size, so that crops keep detail; 0: the input size.
+        augmentation: `tensors`: by `augment`, a whole batch at a time; `copies`: by `copies`.
         encoder: the architecture.
-        augment: the augmentation.
+        augment: how views are made (edgesim.training.augment).
+        copies: how edited copies are made (edgesim.training.copy_augment).
+        qk: how keys are made and compared (`loss = "qk"`).
     """
 
     name: str = "encoder"
@@ -108,6 +119,7 @@ class TrainingConfig:
     views: int = 4
     optimizer: str = "adamw"
     precision: str = "auto"
+    compile: bool = False
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup_epochs: float = 2.0
@@ -122,17 +134,23 @@ class TrainingConfig:
     patience: int = 0
     holdout: float = 0.1
     source_size: int = 0
+    augmentation: str = "tensors"
     encoder: EncoderConfig = dataclasses.field(default_factory=lambda: load_model(DEFAULT_MODEL))
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+    copies: CopyAugmentConfig = dataclasses.field(default_factory=CopyAugmentConfig)
+    qk: QKConfig = dataclasses.field(default_factory=QKConfig)
 
     def __post_init__(self) -> None:
         check_known([self.loss], LOSSES, "loss")
         check_known([self.positives], POSITIVES, "positives")
         check_known([self.optimizer], OPTIMIZERS, "optimizer")
         check_known([self.precision], PRECISIONS, "precision")
-        if self.batch_size % self.views or self.views < 2:
+        check_known([self.augmentation], AUGMENTATIONS, "augmentation")
+        # Other losses compare the views of a batch with each other; a Q-step meets the keys.
+        least = 1 if self.loss == "qk" else 2
+        if self.views < least or self.batch_size % self.views:
             raise UsageError(
-                f"views must be at least 2 and divide batch_size={self.batch_size}, got {self.views}"
+                f"views must be at least {least} and divide batch_size={self.batch_size}, got {self.views}"
             )
         for name in ("temperature", "distillation_temperature"):
             if getattr(self, name) <= 0:
@@ -140,14 +158,16 @@ class TrainingConfig:
         for name in ("label_smoothing", "distillation_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
-        if self.teacher and self.loss != "ce":
+        if self.teacher and self.loss == "ms":
+            raise UsageError("a teacher needs loss = ce or qk, got ms; set loss, or leave teacher out")
+        if self.loss == "qk" and self.positives != "views":
             raise UsageError(
-                f"a teacher needs loss = ce, got {self.loss}; set loss = ce, or leave teacher out"
+                f"loss = qk needs positives = views, got {self.positives}; set positives = views"
             )
 
     def to_toml(self) -> str:
         """Return the resolved settings as TOML; `load_config` reads it back unchanged."""
-        tables = {"encoder": self.encoder, "augment": self.augment}
+        tables = {"encoder": self.encoder, "augment": self.augment, "copies": self.copies, "qk": self.qk}
         lines = [f"{f.name} = {_toml(getattr(self, f.name))}" for f in _fields(self) if f.name not in tables]
         for table, values in tables.items():
             lines += ["", f"[{table}]"]
@@ -167,6 +187,8 @@ def _toml(value: Any) -> str:
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, bool):
+        return str(value).lower()
     return repr(value)
 
 

@@ -27,7 +27,6 @@ from edgesim.files import write_atomic
 from edgesim.model_spec import ModelSpec
 from edgesim.models.encoder import Encoder
 from edgesim.training import distributed
-from edgesim.training.augment import Augment
 from edgesim.training.checkpoint import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
@@ -38,13 +37,17 @@ from edgesim.training.checkpoint import (
     save_torch,
 )
 from edgesim.training.config import TrainingConfig
+from edgesim.training.contrastive import follow
 from edgesim.training.datasets import ImageSet
 from edgesim.training.device import autocast, pick_device
 from edgesim.training.distillation import distillation_loss, load_teacher
 from edgesim.training.evaluate import evaluate
 from edgesim.training.losses import MultiSimilarityLoss, NormalisedSoftmaxLoss
 from edgesim.training.optimizer import build_optimizer, learning_rate
+from edgesim.training.qk_iteration import QKIteration
 from edgesim.training.samplers import class_balanced_batches, view_batches
+from edgesim.training.views import Views
+from edgesim.training.whitening import principal_embedding
 
 
 class Trainer:
@@ -64,18 +67,41 @@ class Trainer:
             input_size=config.encoder.input_size,
             embedding_dim=config.encoder.embedding_dim,
         )
+        # Convolutions on a CPU are faster with the channels of a pixel side by side.
         self.encoder = Encoder(config.encoder).to(self.device)
+        self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.encoder.pretrained:
+            principal_embedding(self.encoder, self.spec, images.pixels, self.device, config.precision)
+        self.forward = torch.compile(self.encoder) if config.compile else self.encoder
         self.average = copy.deepcopy(self.encoder).requires_grad_(False)
         self.loss = _build_loss(config, images).to(self.device)
-        self.teacher = load_teacher(config, images.classes).to(self.device) if config.teacher else None
+        self.teacher = None
+        if config.teacher and config.loss == "ce":
+            self.teacher = load_teacher(config, images.classes).to(self.device)
+        self.qk = self._qk_iteration() if config.loss == "qk" else None
         self.optimizer = build_optimizer(config, [*self.encoder.parameters(), *self.loss.parameters()])
-        self.pixels = torch.from_numpy(images.pixels).to(self.device)
+        self.views = Views(config, self.spec, images.pixels, self.device)
         self.labels = torch.from_numpy(images.labels).to(self.device)
         self.epoch = 0
         self.step = 0
         sizes = [len(rows) for rows in self._batches(0)]
         self.steps_per_epoch = len(sizes)
         distributed.check_batch(sizes[0])
+
+    def _qk_iteration(self) -> QKIteration:
+        config = self.config
+        if distributed.processes() > 1:
+            raise UsageError("loss = qk runs in one process; start it without torchrun")
+        return QKIteration(
+            config.qk,
+            self.encoder,
+            self.spec,
+            self.images.pixels,
+            self.device,
+            precision=config.precision,
+            seed=config.seed,
+            teacher=config.teacher,
+        )
 
     def _batches(self, epoch: int) -> Iterator[NDArray[np.intp]]:
         config = self.config
@@ -98,9 +124,10 @@ class Trainer:
         """Train for one epoch; returns its number, mean loss, last learning rate and images per second."""
         self.encoder.train()
         start, seen, losses = time.perf_counter(), 0, []
-        for rows in self._batches(self.epoch):
-            loss = self._train_step(torch.from_numpy(rows).to(self.device))
-            losses.append(loss)
+        if self.qk is not None:
+            self.qk.prepare(self.average, self.views, self.epoch)
+        for rows, views in self.views.batches(self._batches(self.epoch), self.step):
+            losses.append(self._train_step(rows, views))
             seen += len(rows)
             bar.update()
         self.epoch += 1
@@ -111,17 +138,18 @@ class Trainer:
             "images_per_second": round(seen / (time.perf_counter() - start), 1),
         }
 
-    def _train_step(self, rows: Tensor) -> Tensor:
+    def _train_step(self, rows: Tensor, views: Tensor) -> Tensor:
         rate = self.learning_rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        rows = distributed.share(rows)
-        views = self._views(rows)
         # The loss, whose exponents span e^25, stays in float32.
         with autocast(self.config.precision, self.device):
-            embeddings = self.encoder(views)
+            embeddings = self.forward(views)
         embeddings = nn.functional.normalize(embeddings.float(), dim=1)
-        loss = self._loss(distributed.gather(embeddings), distributed.gather(self.labels[rows]), views)
+        if self.qk is not None:
+            loss = self.qk.loss(embeddings, rows)
+        else:
+            loss = self._loss(distributed.gather(embeddings), distributed.gather(self.labels[rows]), views)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         distributed.add_gradients(self.encoder, self.loss)
@@ -144,25 +172,9 @@ class Trainer:
             tau=self.config.distillation_temperature,
         )
 
-    def _views(self, rows: Tensor) -> Tensor:
-        seed = (self.config.seed * 1_000_003 + self.step) * distributed.processes() + distributed.rank()
-        generator = torch.Generator(self.device).manual_seed(seed)
-        augment = Augment(self.config.augment, self.spec.input_size, generator)
-        views = augment(self.pixels[rows].permute(0, 3, 1, 2))
-        mean = torch.tensor(self.spec.mean, device=self.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.spec.std, device=self.device).view(1, 3, 1, 1)
-        return views.sub_(mean).div_(std)
-
-    @torch.no_grad()
     def _update_average(self) -> None:
         # Short runs would keep the random start in the average: the decay grows into its value.
-        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
-        trained = self.encoder.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.dtype.is_floating_point:
-                value.lerp_(trained[name], 1 - decay)
-            else:
-                value.copy_(trained[name])
+        follow(self.average, self.encoder, min(self.config.ema_decay, (1 + self.step) / (10 + self.step)))
 
     def save(self, run: Path) -> None:
         """Write the checkpoint to resume from, and the encoder as it stands."""
@@ -204,6 +216,8 @@ class Trainer:
 def _build_loss(config: TrainingConfig, images: ImageSet) -> nn.Module:
     if config.loss == "ms":
         return MultiSimilarityLoss()
+    if config.loss == "qk":
+        return nn.Identity()  # it has no weights of its own; see QKIteration
     return NormalisedSoftmaxLoss(
         len(images.classes), config.encoder.embedding_dim, config.temperature, config.label_smoothing
     )
@@ -273,6 +287,8 @@ def _begin(trainer: Trainer, run: Path, start: Mapping[str, Tensor] | None) -> N
 def _train_epochs(trainer: Trainer, run: Path, after_epoch: Callable[[Trainer], bool]) -> None:
     epochs, steps = trainer.config.epochs, trainer.config.epochs * trainer.steps_per_epoch
     hidden = None if distributed.is_first() else True  # None: shown on a terminal
+    if epochs == 0 and distributed.is_first():
+        trainer.save(run)  # an encoder as it starts, to measure against or to teach
     bar: tqdm[Any]
     with tqdm(total=steps, initial=trainer.step, desc="training", unit="step", disable=hidden) as bar:
         ended = after_epoch(trainer)

@@ -66,7 +66,7 @@ def fine_tune(parts: Path, *options: str) -> int:
 def captured_config(monkeypatch: pytest.MonkeyPatch) -> list[TrainingConfig]:
     """Return a list that every training's settings go to, instead of a training."""
     seen: list[TrainingConfig] = []
-    monkeypatch.setattr("edgesim.training.metric_learning.train", lambda *arguments: {})
+    monkeypatch.setattr("edgesim.training.metric_learning.train", lambda *arguments, **start: {})
     monkeypatch.setattr("edgesim.cli.train._report", lambda args, config, *rest: seen.append(config))
     return seen
 
@@ -190,14 +190,14 @@ def test_fine_tuning_says_when_it_did_not_help(parts, capsys, monkeypatch, after
 
     monkeypatch.setattr("edgesim.training.fine_tuning.fine_tune", run)
     monkeypatch.chdir(parts.parent)
-    assert main(["train", "--data", "parts", "--from", "builtin", "--out", "my run"]) == 0
+    assert main(["train", "--data", "parts", "--from", "copy", "--out", "my run"]) == 0
     output = capsys.readouterr().out
-    line = "not better than builtin: keep using that one, or add photos and fine-tune again\n"
+    line = "not better than copy: keep using that one, or add photos and fine-tune again\n"
     assert (line in output) is said
     assert output.endswith("next: edgesim export 'my run' --format both --out 'my run-bundle'\n")
     config, (start, _) = seen[0]
-    assert weights_sha256(start) == weights_sha256(load_encoder(checkpoint_path())[0])
-    assert (config.encoder, config.start, config.patience) == (start.config, "builtin", 5)
+    assert weights_sha256(start) == weights_sha256(load_encoder(checkpoint_path("copy"))[0])
+    assert (config.encoder, config.start, config.patience) == (start.config, "copy", 5)
 
 
 def test_wrong_requests_to_fine_tune(parts, capsys):
@@ -205,9 +205,9 @@ def test_wrong_requests_to_fine_tune(parts, capsys):
     for options, status, message in (
         (["--model", "hybrid"], 2, "--model: the architecture is that of --from; leave one of them out"),
         (
-            ["--config", str(parts.parent / "settings.toml"), "--from", "builtin"],
+            ["--config", str(parts.parent / "settings.toml"), "--from", "copy"],
             2,
-            "builtin has another architecture than the settings; leave out the table [encoder]",
+            "copy has another architecture than the settings; leave out the table [encoder]",
         ),
         (
             ["--data", str(parts / "dark")],
@@ -216,6 +216,11 @@ def test_wrong_requests_to_fine_tune(parts, capsys):
             "sort them into such folders, or train without --from",
         ),
         (["--data", "mnist"], 2, "--from needs a folder of class folders as --data, got mnist"),
+        (
+            ["--from", "simlar"],
+            4,
+            "simlar: no such file or folder, and not one of copy, similar; make a run with: edgesim train",
+        ),
         (
             ["--from", str(parts)],
             4,
@@ -266,7 +271,7 @@ def test_a_trained_run_becomes_a_bundle_that_finds_its_pictures(parts, tmp_path,
     )
     run = str(tmp_path / "run")
     assert main(["export", run, "--format", "onnx", "--recipe", str(loose), "--out", bundle]) == 0
-    assert main(["index", "add", index, str(parts), "--bundle", bundle]) == 0
+    assert main(["index", "add", index, str(parts), "--encoder", bundle]) == 0
     capsys.readouterr()
     assert main(["query", index, str(parts / "dark" / "03.png"), "-k", "1", "--json"]) == 0
     (query,) = json.loads(capsys.readouterr().out)["queries"]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgesim.models.pretrained import EFFICIENTNETS
 from edgesim.models.stages import KINDS, Stage
 
 
@@ -105,7 +106,7 @@ def test_max_pool_against_a_loop() -> None:
             assert torch.equal(out[:, :, i, j], window.amax(dim=(2, 3)))
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"involution", "max_pool"}))
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"involution", "max_pool", *EFFICIENTNETS}))
 def test_only_the_first_of_a_repeated_stage_changes_the_shape(kind: str) -> None:
     layers = built(Stage(kind=kind, width=8, stride=2, repeat=3), 4)
     assert len(layers) == 3
@@ -129,7 +130,8 @@ def test_an_involution_with_a_stride_is_not_added_to_its_input() -> None:
     [
         (
             {"kind": "convolution"},
-            "kind must be one of conv, involution, residual, bottleneck, max_pool, got 'convolution'",
+            "kind must be one of conv, involution, residual, bottleneck, max_pool, efficientnet_lite0, "
+            "efficientnet_lite2, got 'convolution'",
         ),
         ({"kind": "conv", "stride": 0}, "stride must be at least 1, got 0"),
         ({"kind": "conv", "repeat": 0}, "repeat must be at least 1, got 0"),

@@ -10,6 +10,8 @@ from edgesim.models.encoder import EncoderConfig
 from edgesim.models.stages import Stage
 from edgesim.models.zoo import DEFAULT_MODEL, load_model
 from edgesim.training.config import TrainingConfig, load_config, preset_path
+from edgesim.training.copy_augment import CopyAugmentConfig
+from edgesim.training.qk_iteration import QKConfig
 
 
 @pytest.mark.parametrize("data", ["mnist", "fashion_mnist", "cifar10", "photos", "fine_tune"])
@@ -38,6 +40,29 @@ def test_stages_survive_a_round_trip_and_say_only_what_is_not_the_default(tmp_pa
         'stages = [{ kind = "involution", kernel = 5 }, { kind = "conv", width = 8, stride = 2, repeat = 3 }]'
     )
     assert line in config.to_toml().splitlines()
+
+
+def test_keys_copies_and_booleans_survive_a_round_trip(tmp_path):
+    config = TrainingConfig(
+        loss="qk",
+        positives="views",
+        views=1,
+        compile=True,
+        augmentation="copies",
+        copies=CopyAugmentConfig(depth_min=2, crop=0.5, emoji=0.0),
+        qk=QKConfig(keys="both", teacher_negatives=False, key_learning_rate=3e-5, crops=2),
+        teacher="runs/a",
+    )
+    assert round_trip(config, tmp_path) == config
+    lines = config.to_toml().splitlines()
+    for line in ("compile = true", "[copies]", "emoji = 0.0", "[qk]", "teacher_negatives = false"):
+        assert line in lines
+
+
+def test_one_view_of_an_image_is_enough_for_keys_only():
+    assert TrainingConfig(loss="qk", positives="views", views=1).views == 1
+    with pytest.raises(UsageError, match=r"^views must be at least 2 and divide batch_size=256, got 1$"):
+        TrainingConfig(loss="ms", positives="views", views=1)
 
 
 def test_an_encoder_may_be_named_and_changed(tmp_path):
@@ -75,10 +100,21 @@ def test_any_other_data_takes_the_preset_for_photographs():
         ("temperature = 0.0", "temperature must be above 0, got 0.0"),
         ("label_smoothing = 1.5", "label_smoothing must be between 0 and 1, got 1.5"),
         ("distillation_share = -0.5", "distillation_share must be between 0 and 1, got -0.5"),
-        ("teacher = 'runs/a'", "a teacher needs loss = ce, got ms; set loss = ce, or leave teacher out"),
+        ("teacher = 'runs/a'", "a teacher needs loss = ce or qk, got ms; set loss, or leave teacher out"),
+        ("loss = 'qk'", "loss = qk needs positives = views, got class; set positives = views"),
+        ("compile = 1", "wrong.toml: compile: expected true or false, got 1"),
+        ("augmentation = 'copy'", "augmentation: unknown value 'copy'; did you mean 'copies'?"),
+        ("[copies]\ncrops = 2.0", "wrong.toml: copies: unknown key 'crops'; did you mean 'crop'?"),
+        ("[copies]\nmild_share = 2", "wrong.toml: copies: mild_share must be between 0 and 1, got 2.0"),
+        ("[qk]\nkeys = 'all'", "wrong.toml: qk: keys must be one of own, teacher, both, got 'all'"),
+        ("[qk]\nkey_step = 3", "wrong.toml: qk: unknown key 'key_step'; did you mean 'key_steps'?"),
+        (
+            "loss = 'qk'\npositives = 'views'\nbatch_size = 10\nviews = 0",
+            "views must be at least 1 and divide batch_size=10, got 0",
+        ),
         ("epochs = 1.5", "epochs: expected a whole number, got 1.5"),
         ("[augment]\ncolour = 'red'", "augment: colour: expected a number, got 'red'"),
-        ("loss = 'triplet'", "loss: unknown value 'triplet'; known: ce, ms"),
+        ("loss = 'triplet'", "loss: unknown value 'triplet'; known: ce, ms, qk"),
         ("batch_size = 10\nviews = 3", "views must be at least 2 and divide batch_size=10, got 3"),
     ],
 )

@@ -31,7 +31,7 @@ ARCHITECTURE = EncoderConfig(
 )
 SMALL = TrainingConfig(
     name="parts",
-    start="builtin",
+    start="copy",
     epochs=6,
     batch_size=16,
     views=4,
@@ -176,7 +176,7 @@ def test_a_run_that_has_ended_is_not_trained_on(split, start, tmp_path, monkeypa
         ),
         (
             {"encoder": dataclasses.replace(ARCHITECTURE, embedding_dim=4)},
-            "builtin has another architecture than the settings; leave out the table [encoder]",
+            "copy has another architecture than the settings; leave out the table [encoder]",
         ),
         (
             {"validation": 0.0},

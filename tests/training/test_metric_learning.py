@@ -112,7 +112,8 @@ def test_bfloat16_rounds_the_encoders_pass_and_nothing_else(images):
         seen = kinds[precision] = []
         trainer.encoder.embedding.register_forward_hook(lambda *call, seen=seen: seen.append(call[2].dtype))
         trainer.loss.register_forward_pre_hook(lambda *call, seen=seen: seen.append(call[1][0].dtype))
-        losses[precision] = trainer._train_step(torch.arange(16)).item()
+        rows = torch.arange(16)
+        losses[precision] = trainer._train_step(rows, trainer.views.of(rows, 0)).item()
         seen.append(trainer.encoder.embedding.weight.grad.dtype)
     assert kinds["float32"] == kinds["auto"] == [torch.float32, torch.float32, torch.float32]
     assert kinds["bfloat16"] == [torch.bfloat16, torch.float32, torch.float32]

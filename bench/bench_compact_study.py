@@ -6,7 +6,8 @@ ROOT holds MNIST, FashionMNIST and CIFAR-10 (`edgesim train --help`). Every run 
 spaced part of the training images, by the data set's preset except for what the study varies, and is measured
 on all 10,000 test images: precision@1, each looked up among the others, of the float encoder. RUNS keeps one
 folder for each run, so that an interrupted study goes on. The result, of the runs done so far, goes to
-bench/results/compact/study.json.
+bench/results/compact/study.json; what it has already, measured in the same setting, is not trained again
+(--afresh: it is).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from compact_tables import ablations_table, compared_table
-from harness import describe_machine, write_result
+from harness import RESULTS, describe_machine, write_result
 from tqdm import tqdm
 
 DATASETS = ("mnist", "fashion_mnist", "cifar10")
@@ -35,6 +36,7 @@ ABLATIONS = (
     "residual",
 )
 BASELINE = "resnet50v2"
+RESULT = "compact/study"
 # The presets are for cross-entropy; Multi-Similarity loss, whose gradients are of another size, trains as
 # edgesim does by default.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -101,6 +103,17 @@ def summary(values: list[float]) -> dict[str, Any]:
     return {"mean": round(statistics.mean(values), 4), "deviation": round(spread, 4), "seeds": values}
 
 
+def known_values(setting: dict[str, int]) -> dict[str, list[float]]:
+    """Return what an earlier study of the same setting measured: cell name -> precision@1 by seed."""
+    path = RESULTS / f"{RESULT}.json"
+    if not path.exists():
+        return {}
+    earlier = json.loads(path.read_text())
+    if earlier["setting"] != setting:
+        return {}
+    return {name: list(row["seeds"]) for name, row in earlier["results"].items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -111,10 +124,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
+    parser.add_argument("--afresh", action="store_true", help="measure again what the result file has")
     args = parser.parse_args()
+    setting = {"images": args.images, "epochs": args.epochs}
+    values = {} if args.afresh else known_values(setting)
     # By seed: a study cut short has all of a kind, of fewer seeds.
-    jobs = [(cell, seed) for kind in cells() for seed in range(args.seeds) for cell in kind]
-    values: dict[str, list[float]] = {}
+    jobs = [
+        (cell, seed)
+        for kind in cells()
+        for seed in range(args.seeds)
+        for cell in kind
+        if seed >= len(values.get(cell.name, []))
+    ]
     with ProcessPoolExecutor(args.workers) as pool:
         futures = [
             pool.submit(measure, cell, seed, args.root, args.runs, args.images, args.epochs)
@@ -124,10 +145,10 @@ def main() -> None:
             values.setdefault(cell.name, []).append(round(future.result(), 4))
             result = {
                 "machine": describe_machine(),
-                "setting": {"images": args.images, "epochs": args.epochs},
+                "setting": setting,
                 "results": {name: summary(found) for name, found in values.items()},
             }
-            write_result("compact/study", result)
+            write_result(RESULT, result)
     print(compared_table(result), ablations_table(result), sep="\n\n")
 
 

@@ -1,6 +1,6 @@
 """Does the same photo give the same embedding on another x86 CPU? Golden images, CPUs emulated by QEMU.
 
-    python bench/bench_cpus.py [--bundle builtin]          needs qemu-x86_64 (Debian: qemu-user)
+    python bench/bench_cpus.py [--encoder copy similar FOLDER ...]     needs qemu-x86_64 (Debian: qemu-user)
 
 An index made on one machine is queried on others, so their embeddings must agree. The shop-floor PC without
 AVX (`Nehalem`: SSE4.2) and the one with AVX2 but without VNNI (`Haswell`) run other kernels than this one;
@@ -11,6 +11,7 @@ result goes to bench/results/cpus.json.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import describe_machine, machine_line, markdown_table, write_result
+
+from edgesim.builtin import ENCODERS
 
 CPUS = {"Nehalem": "SSE4.2, no AVX", "Haswell": "AVX2, no VNNI"}
 ENGINES = ("onnxruntime", "litert", "tflite-runtime")
@@ -37,14 +40,14 @@ print(json.dumps(embedder.embed_pixels(pixels).tolist()))
 """
 
 
-def embeddings(bundle: str, engine: str, cpu: str | None) -> Any:
+def embeddings(encoder: str, engine: str, cpu: str | None) -> Any:
     import numpy as np
 
     # The variable would force a kernel that the emulated CPU lacks.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
     emulator = ["qemu-x86_64", "-cpu", cpu] if cpu else []
     python = str(Path(sys.executable).resolve())
-    command = [*emulator, python, "-c", _PROGRAM, bundle, engine, json.dumps(sys.path)]
+    command = [*emulator, python, "-c", _PROGRAM, encoder, engine, json.dumps(sys.path)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         return None
@@ -55,16 +58,17 @@ def main() -> None:
     import numpy as np
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", default="builtin")
+    parser.add_argument("--encoder", nargs="+", default=list(ENCODERS))
     args = parser.parse_args()
     rows = []
-    for engine in ENGINES:
-        here = embeddings(args.bundle, engine, None)
+    for encoder, engine in itertools.product(args.encoder, ENGINES):
+        here = embeddings(encoder, engine, None)
         for cpu, features in CPUS.items():
-            there = embeddings(args.bundle, engine, cpu)
+            there = embeddings(encoder, engine, cpu)
             ran = here is not None and there is not None
             rows.append(
                 {
+                    "encoder": encoder,
                     "engine": engine,
                     "cpu": cpu,
                     "features": features,
@@ -74,10 +78,11 @@ def main() -> None:
                 }
             )
     machine = describe_machine()
-    write_result("cpus", {"machine": machine, "bundle": args.bundle, "rows": rows})
+    write_result("cpus", {"machine": machine, "rows": rows})
     print(machine_line(machine), end="\n\n")
     cells = [[str(value) for value in row.values()] for row in rows]
-    print(markdown_table(["engine", "emulated CPU", "features", "ran", "bit-equal", "lowest cosine"], cells))
+    header = ["encoder", "engine", "emulated CPU", "features", "ran", "bit-equal", "lowest cosine"]
+    print(markdown_table(header, cells))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Precision@1 before and after fine-tuning the built-in encoder, on photos kept aside by the command itself.
+"""Precision@1 before and after fine-tuning a built-in encoder, on photos kept aside by the command itself.
 
-    python bench/bench_fine_tuning.py SETS ELPV_LABELS [--only elpv] [--seeds 0 1 2] [--threads 1]
+    python bench/bench_fine_tuning.py SETS ELPV_LABELS [--encoder copy] [--only elpv] [--seeds 0 1 2]
+        [--threads 1]
 
 SETS holds one folder an image set; the class folders are made of links, in a temporary folder. File names of
 neu_det hold the class; that of a solar cell of elpv, one of four likelihoods of a defect, stands in
 ELPV_LABELS, which is labels.csv of the PyPI package elpv-dataset. Each seed splits and trains anew with
-`edgesim train --from builtin`. The built-in encoder was trained on photos of these sets too, without their
-classes (its model card): other photos than these may gain more or less. The result goes to
-bench/results/compact/fine_tuning.json.
+`edgesim train --from`. The built-in encoders were trained on photos of these sets too, without their classes
+(their model cards): other photos than these may gain more or less. The result goes to
+bench/results/compact/fine_tuning.json, which holds one encoder's.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 from compact_tables import fine_tuning_table
 from harness import RESULTS, describe_machine, write_result
 
+from edgesim.builtin import DEFAULT_ENCODER
 from edgesim.files import find_images
 
 # What of a file's name in neu_det is its class.
@@ -50,38 +52,45 @@ def make_class_folders(classes: dict[Path, str], folder: Path) -> None:
         (folder / name / path.name).symlink_to(path.resolve())
 
 
-def fine_tune(data: Path, seed: int, threads: int, out: Path) -> dict[str, Any]:
+def fine_tune(encoder: str, data: Path, seed: int, threads: int, out: Path) -> dict[str, Any]:
     """Run the command and return its metrics."""
-    command = [sys.executable, "-m", "edgesim", "train", "--from", "builtin", "--device", "cpu", "--json"]
+    command = [sys.executable, "-m", "edgesim", "train", "--from", encoder, "--device", "cpu", "--json"]
     command += ["--data", str(data), "--seed", str(seed), "--out", str(out)]
     env = os.environ | {"OMP_NUM_THREADS": str(threads)}
     run = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True)
     return {"seed": seed, **json.loads(run.stdout)["metrics"]}
 
 
-def measure(name: str, classes: dict[Path, str], seeds: list[int], threads: int) -> list[dict[str, Any]]:
+def measure(
+    encoder: str, name: str, classes: dict[Path, str], seeds: list[int], threads: int
+) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make_class_folders(classes, folder / name)
-        return [fine_tune(folder / name, seed, threads, folder / f"run-{seed}") for seed in seeds]
+        return [fine_tune(encoder, folder / name, seed, threads, folder / f"run-{seed}") for seed in seeds]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", type=Path)
     parser.add_argument("elpv_labels", type=Path)
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="what edgesim train --from takes")
     parser.add_argument("--only", nargs="+", choices=SETS, default=SETS, help="keep the others' last result")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     runs = {
-        name: measure(name, classes_of(args.sets / name, args.elpv_labels), args.seeds, args.threads)
+        name: measure(
+            args.encoder, name, classes_of(args.sets / name, args.elpv_labels), args.seeds, args.threads
+        )
         for name in args.only
     }
-    earlier = RESULTS / "compact" / "fine_tuning.json"
-    if earlier.exists():
-        runs = json.loads(earlier.read_text())["runs"] | runs
-    result = {"machine": describe_machine(), "threads": args.threads, "runs": runs}
+    path = RESULTS / "compact" / "fine_tuning.json"
+    earlier = json.loads(path.read_text()) if path.exists() else {}
+    if earlier.get("encoder") == args.encoder:
+        runs = earlier["runs"] | runs
+    settings = {"encoder": args.encoder, "threads": args.threads}
+    result = {"machine": describe_machine(), **settings, "runs": runs}
     write_result("compact/fine_tuning", result)
     print(fine_tuning_table(result))
 

@@ -7,18 +7,14 @@ Each function takes what the benchmark of the same name wrote, and returns Markd
 
 from __future__ import annotations
 
-import json
-import re
 import statistics
 import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from harness import RESULTS, markdown_table
+from doc_tables import Tables, main
+from harness import markdown_table
 
-PAGE = Path(__file__).parent.parent / "docs" / "compact-encoder.md"
-_PLACE = r"(<!-- table: {name} -->\n).*?(<!-- end -->)"
 _METRICS = ("precision_at_1", "precision_at_10", "r_precision", "map_at_r")
 _BYTES = ("float_bytes", "int8_onnx_bytes", "int8_tflite_bytes")
 
@@ -112,41 +108,15 @@ def fine_tuning_table(result: Mapping[str, Any]) -> str:
     return markdown_table(["set", "test photos", "before", "after", "best epoch"], rows)
 
 
-TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
-    "models": ("models", models_table),
-    "figures": ("figures", figures_table),
-    "latency": ("figures", latency_table),
-    "compared": ("study", compared_table),
-    "ablations": ("study", ablations_table),
-    "fine_tuning": ("fine_tuning", fine_tuning_table),
+TABLES: Tables = {
+    "models": ("compact/models", models_table),
+    "figures": ("compact/figures", figures_table),
+    "latency": ("compact/figures", latency_table),
+    "compared": ("compact/study", compared_table),
+    "ablations": ("compact/study", ablations_table),
+    "fine_tuning": ("compact/fine_tuning", fine_tuning_table),
 }
 
 
-def filled(page: str) -> str:
-    """Return the page with every table as the results have it; a `ValueError` names one without a place."""
-    for name, (source, table) in TABLES.items():
-        result = json.loads((RESULTS / "compact" / f"{source}.json").read_text())
-        place = re.compile(_PLACE.format(name=name), re.DOTALL)
-        if not place.search(page):
-            raise ValueError(f"{PAGE.name} has no place for the table {name}")
-        text = table(result)
-        page = place.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", page)  # type: ignore[misc]
-    return page
-
-
-def main() -> int:
-    before = PAGE.read_text()
-    after = filled(before)
-    if "--check" in sys.argv[1:]:
-        if before != after:
-            print(
-                f"{PAGE.name} differs from bench/results; run: python bench/compact_tables.py",
-                file=sys.stderr,
-            )
-        return int(before != after)
-    PAGE.write_text(after)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("compact-encoder.md", TABLES, "compact_tables.py"))

@@ -1,0 +1,144 @@
+"""The tables of docs/copy-detection.md, from bench/results/copy: written into the page, or checked.
+
+    python bench/copy_tables.py [--check]
+
+Each function takes what bench_copy_detection.py or bench_similar.py wrote, and returns Markdown.
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from doc_tables import Tables, main
+from harness import markdown_table
+
+_STUDY_METRICS = ("micro_ap", "recall_at_p90", "recall_at_1")
+_METRICS = ("recall_at_1", "micro_ap", "recall_at_p90")
+
+
+def _size(of: Mapping[str, Any]) -> list[str]:
+    return [f"{of['bytes'] / 1e3:,.0f}" if of["bytes"] else "-", str(of["dim"])]
+
+
+def _measured(result: Mapping[str, Any], part: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the encoders that were measured on a part, the best micro-AP with normalised scores first."""
+    found = [(name, of) for name, of in result["encoders"].items() if part in of["parts"]]
+    return sorted(found, key=lambda item: -item[1]["parts"][part]["normalised"]["micro_ap"])
+
+
+def part_table(result: Mapping[str, Any], part: str) -> str:
+    """What each encoder finds of one part of the benchmark."""
+    header = [
+        "encoder",
+        "kB",
+        "dim",
+        "recall@1",
+        "micro-AP",
+        "recall@P90",
+        "normalised micro-AP",
+        "recall@P90",
+    ]
+    rows = []
+    for name, of in _measured(result, part):
+        row = of["parts"][part]
+        values = [row[key] for key in _METRICS] + [
+            row["normalised"][key] for key in ("micro_ap", "recall_at_p90")
+        ]
+        rows.append([name, *_size(of), *(f"{value:.3f}" for value in values)])
+    return markdown_table(header, rows)
+
+
+def labels_table(result: Mapping[str, Any], part: str) -> str:
+    """recall@1 of one part, by edit or by depth."""
+    measured = _measured(result, part)
+    labels = list(dict.fromkeys(label for _, of in measured for label in of["parts"][part]["recall_at_1_by"]))
+    rows = [
+        [name, *(f"{of['parts'][part]['recall_at_1_by'].get(label, 0):.2f}" for label in labels)]
+        for name, of in measured
+    ]
+    return markdown_table(["encoder", *labels], rows)
+
+
+def latency_table(result: Mapping[str, Any]) -> str:
+    """Milliseconds of one inference on one thread, and medians of the ratios."""
+    found = [(name, of["latency"]) for name, of in result["encoders"].items() if "latency" in of]
+    rows = [
+        [
+            name,
+            f"{of['ms']:.2f}",
+            *(_ratio(of, key) for key in ("over_sscd_224", "over_mobilenet_v1_0.25_224")),
+        ]
+        for name, of in sorted(found, key=lambda item: item[1]["ms"])
+    ]
+    return markdown_table(["encoder", "ms", "over SSCD at 224 px", "over MobileNetV1 0.25/224"], rows)
+
+
+def _ratio(of: Mapping[str, Any], key: str) -> str:
+    return f"{of[key]:.2f}" if key in of else ""
+
+
+def similar_table(result: Mapping[str, Any]) -> str:
+    """How often the nearest neighbour is of the right product."""
+    measured = sorted(result["encoders"].items(), key=lambda item: -item[1]["accuracy"])
+    rows = [[name, *_size(of), f"{of['accuracy']:.3f}"] for name, of in measured]
+    return markdown_table(["encoder", "kB", "dim", "accuracy"], rows)
+
+
+def million_table(result: Mapping[str, Any]) -> str:
+    """What steps against a million keys take."""
+    seconds = result["seconds"]
+    rows = [
+        [f"Q-step, {result['batch']} queries against {result['keys']:,} keys", f"{seconds['q_step']:.1f} s"],
+        [
+            f"K-step, {result['features']} features to {result['embedding_dim']} numbers",
+            f"{seconds['k_step']:.1f} s",
+        ],
+        ["peak memory of the process", f"{result['peak_mib']:,} MiB"],
+        ["the logits alone would take", f"{result['logits_would_take_mib']:,} MiB"],
+    ]
+    return markdown_table(["figure", "measured"], rows)
+
+
+def study_table(result: Mapping[str, Any]) -> str:
+    """micro-AP, recall@P90 and recall@1 of each method: mean and standard deviation between seeds."""
+    rows = []
+    for method, figures in result["results"].items():
+        columns = [[figure[metric] for figure in figures] for metric in _STUDY_METRICS]
+        spread = [
+            f"{statistics.mean(c):.3f} ± {statistics.stdev(c) if len(c) > 1 else 0:.3f}" for c in columns
+        ]
+        rows.append([method, *spread])
+    return markdown_table(["method", "micro-AP", "recall@P90", "recall@1"], rows)
+
+
+def augment_table(result: Mapping[str, Any]) -> str:
+    """Images a second on one core, by library and operation; the last column is that of whole views."""
+    found = result["images_per_second"]
+    kinds = list(dict.fromkeys(kind for of in found.values() for kind in of))
+    rows = [
+        [library, *(f"{of[kind]:,}" if kind in of else "" for kind in kinds)] for library, of in found.items()
+    ]
+    return markdown_table(["images a second", *kinds], rows)
+
+
+DETECTION, SIMILAR = "copy/detection", "copy/similar"
+TABLES: Tables = {
+    **{
+        name + suffix: (DETECTION, functools.partial(table, part=name))
+        for name in ("mild", "lookalikes", "stacked")
+        for suffix, table in (("", part_table), (" by edit", labels_table))
+    },
+    "latency": (DETECTION, latency_table),
+    "similar": (SIMILAR, similar_table),
+    "qk million": ("copy/qk_million", million_table),
+    "qk study": ("copy/qk_study", study_table),
+    "augment": ("augment", augment_table),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main("copy-detection.md", TABLES, "copy_tables.py"))

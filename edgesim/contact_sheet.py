@@ -80,8 +80,7 @@ def draw_contact_sheet(title: str, subtitle: str, rows: Sequence[Row]) -> Image.
         _draw_column_heads(draw, _card_left(column))
     for number, row in enumerate(rows):
         top = _TOP + number * (_CARD_SIZE[1] + _GAP)
-        draw.text((_MARGIN, top + _PAD + 34), row.heading, _INK, _font(25))
-        draw.text((_MARGIN, top + _PAD + 68), row.note, _FAINT, _font(17))
+        _draw_heading(draw, row, top + _PAD + 34)
         for column, pair in enumerate(row.pairs):
             sheet.paste(_draw_card(pair), (_card_left(column), top))
     return sheet
@@ -97,6 +96,19 @@ def _card_left(column: int) -> int:
 
 def _picture_left(which: int) -> int:
     return _PAD + which * (_PICTURE[0] + _PAD)
+
+
+def _draw_heading(draw: ImageDraw.ImageDraw, row: Row, top: int) -> None:
+    """Draw the heading in as many lines as it needs beside the cards, and the note below."""
+    lines: list[str] = []
+    for word in row.heading.split():
+        if lines and _font(25).getlength(f"{lines[-1]} {word}") <= _HEADING - _GAP:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    for number, line in enumerate(lines):
+        draw.text((_MARGIN, top + 30 * number), line, _INK, _font(25))
+    draw.text((_MARGIN, top + 4 + 30 * len(lines)), row.note, _FAINT, _font(17))
 
 
 def _draw_column_heads(draw: ImageDraw.ImageDraw, left: int) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from edgesim.builtin import DEFAULT_ENCODER
 from edgesim.contact_sheet import Pair, Row, draw_contact_sheet
 from edgesim.edits import EDITS, edited_copy
 from edgesim.errors import UsageError
@@ -85,29 +86,32 @@ class _Copy(NamedTuple):
     path: Path
 
 
-def run_demo(out: Path, engine: str | None = None, progress: bool = False) -> DemoResult:
+def run_demo(
+    out: Path, encoder: str = DEFAULT_ENCODER, engine: str | None = None, progress: bool = False
+) -> DemoResult:
     """Add the sample photographs to a new index in `out`, look up six edited copies of each, draw the sheet.
 
     Args:
         out: a new or empty folder, or one that an earlier demonstration made: its results are replaced.
+        encoder: the name of a built-in encoder, or the folder of a bundle.
         engine: force an inference engine.
         progress: show a progress bar if stderr is a terminal.
 
     Raises:
         UsageError: `out` holds something else; an unknown engine.
         MissingDependencyError: the packages with the photographs, or all inference engines, are missing.
-        BundleError: the built-in encoder is damaged.
+        BundleError: no such encoder, or it is damaged.
         StorageError: the disk is full or read-only.
     """
     photos = sample_photos("edgesim demo")
     _prepare(out)
     copies = _write_copies(photos, out / QUERIES)
-    with Matcher(out / INDEX, engine=engine, create=True) as matcher:
+    with Matcher(out / INDEX, encoder, engine, create=True) as matcher:
         matcher.add(photos)
         queries = [_look_up(matcher, copy) for copy in _with_progress(copies, progress)]
-        encoder, engine = matcher.embedder.bundle.title, matcher.embedder.engine
+        title, engine = matcher.embedder.bundle.title, matcher.embedder.engine
     result = DemoResult(
-        encoder=encoder, engine=engine, queries=queries, index=out / INDEX, contact_sheet=out / SHEET
+        encoder=title, engine=engine, queries=queries, index=out / INDEX, contact_sheet=out / SHEET
     )
     _contact_sheet(result).save(result.contact_sheet)
     return result

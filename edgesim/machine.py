@@ -225,9 +225,12 @@ def _cure_of_failure(name: str, version: str, problem: str) -> str:
     return f"pip install --force-reinstall --no-deps {name}=={version}"
 
 
-def check_builtin_bundle() -> str:
-    """Check every byte of the built-in bundle and return its title. Needs numpy; raises `BundleError`."""
+def check_builtin_bundle(name: str) -> str:
+    """Check every byte of a built-in encoder's bundle and return its title.
+
+    Needs numpy. Raises `BundleError` if the bundle is damaged.
+    """
     from edgesim.builtin import bundle_folder
     from edgesim.bundle import Bundle
 
-    return Bundle.load(bundle_folder()).title
+    return Bundle.load(bundle_folder(name)).title

@@ -110,6 +110,18 @@ def test_long_captions_stay_below_their_picture(pair: Pair) -> None:
     assert query[0] - 2 <= left < right <= query[1] + 2
 
 
+def test_a_long_heading_takes_more_lines_and_stays_beside_the_cards(pair: Pair) -> None:
+    drawn = {}
+    for heading in ("small", "small on background"):
+        row = Row(heading=heading, note="", pairs=[pair])
+        drawn[heading] = np.asarray(draw_contact_sheet("", "", [row]))[160:]
+    ink = {heading: pixels[:, :206].min(axis=2) < 100 for heading, pixels in drawn.items()}
+    tall = {heading: np.ptp(np.flatnonzero(mask.any(axis=1))) for heading, mask in ink.items()}
+    assert tall["small on background"] > tall["small"] + 25
+    assert columns_of(ink["small on background"])[1] < 200
+    np.testing.assert_array_equal(drawn["small"][:, 206:], drawn["small on background"][:, 206:])
+
+
 def test_an_empty_sheet() -> None:
     assert sheet().shape[2] == 3
 

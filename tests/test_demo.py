@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -23,9 +23,11 @@ class PixelMatcher:
     """Stands in for `Matcher`: the embedding is the picture itself, at 8 x 8; the same by a loop over all."""
 
     confused = False  # finds the last photo, whatever is asked
+    asked: ClassVar[list[str]] = []  # the encoders of all matchers
 
-    def __init__(self, folder: Path, *, engine: str | None, create: bool) -> None:
+    def __init__(self, folder: Path, encoder: str, engine: str | None, create: bool) -> None:
         assert create
+        self.asked.append(encoder)
         folder.mkdir()
         (folder / "entries").write_bytes(b"")
         self.embedder = SimpleNamespace(
@@ -64,6 +66,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         Image.fromarray(coarse).resize((90, 60), Image.Resampling.BICUBIC).save(path)
     monkeypatch.setattr(edgesim.demo, "sample_photos", lambda purpose: paths)
     monkeypatch.setattr(edgesim.demo, "Matcher", PixelMatcher)
+    monkeypatch.setattr(PixelMatcher, "asked", [])
     return paths
 
 
@@ -209,6 +212,12 @@ def test_the_table(photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFix
         f"contact sheet  {tmp_path / 'out' / 'contact-sheet.png'}",
     ]
     assert err == ""  # no progress bar where there is no terminal
+
+
+def test_the_encoder_is_chosen_by_name(photos: list[Path], tmp_path: Path) -> None:
+    for options in ([], ["--encoder", "similar"], ["--encoder", "my-bundle"]):
+        assert main(["demo", "--out", str(tmp_path / "out"), *options]) == 0
+    assert PixelMatcher.asked == ["copy", "similar", "my-bundle"]
 
 
 def test_the_refusal_as_the_command_gives_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

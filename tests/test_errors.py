@@ -44,6 +44,8 @@ def test_the_docstring_draws_exactly_this_tree() -> None:
     [
         ("torch", "torch", "train"),
         ("torch.nn", "torch", "train"),
+        ("cv2", "cv2", "train"),
+        ("h5py", "h5py", "isc21"),
         ("onnx", "onnx", "export"),
         ("hnswlib", "hnswlib", "hnsw"),
         ("skimage", "skimage", "demo"),

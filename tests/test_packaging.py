@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from edgesim.builtin import ENCODERS
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -63,7 +65,9 @@ def test_data_files_are_in_the_wheel(wheel):
     assert len(profiles) == 6
     assert configs
     assert recipes
-    assert {"edgesim/builtin/encoder.pt", "edgesim/builtin/bundle/manifest.json"} <= builtin
+    for name in ENCODERS:
+        files = {"encoder.pt", "model_card.md", "bundle/manifest.json", "bundle/model.onnx"}
+        assert {f"edgesim/builtin/{name}/{file}" for file in files} <= builtin
     assert profiles | configs | recipes | builtin <= names
     assert {"edgesim/py.typed", "edgesim_export/py.typed", "firmware_profiles/README.md"} <= names
 

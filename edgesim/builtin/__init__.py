@@ -1,20 +1,27 @@
-"""The encoder that ships with edgesim: its int8 bundle, its float checkpoint and its model card."""
+"""The encoders that ship with edgesim: of each its int8 bundle, its float checkpoint and its model card."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-# What commands and indexes call it.
-BUILTIN = "builtin"
+# What commands and indexes call them.
+# copy: is it the same picture or the same item, edited? similar: has anything of this kind been seen?
+ENCODERS = ("copy", "similar")
+DEFAULT_ENCODER = "copy"
 
 _FOLDER = Path(__file__).parent
 
 
-def bundle_folder() -> Path:
-    """Return the folder of the built-in int8 bundle (ONNX and TFLite)."""
-    return _FOLDER / "bundle"
+def is_builtin(name: str) -> bool:
+    """Return whether a name is that of a built-in encoder; such a name wins over a folder's."""
+    return name in ENCODERS
 
 
-def checkpoint_path() -> Path:
-    """Return the built-in encoder's float checkpoint, which `edgesim export builtin` starts from."""
-    return _FOLDER / "encoder.pt"
+def bundle_folder(name: str) -> Path:
+    """Return the folder of a built-in encoder's int8 bundle (ONNX and TFLite)."""
+    return _FOLDER / name / "bundle"
+
+
+def checkpoint_path(name: str) -> Path:
+    """Return a built-in encoder's float checkpoint, which export and fine-tuning start from."""
+    return _FOLDER / name / "encoder.pt"

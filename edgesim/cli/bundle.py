@@ -6,11 +6,12 @@ import argparse
 from typing import TYPE_CHECKING
 
 from edgesim.cli import COMMANDS
+from edgesim.cli.encoders import BUILTIN_NAMES
 
 if TYPE_CHECKING:
     from edgesim.bundle import Bundle
 
-_HELP_BUNDLE = "'builtin', or the folder of a bundle"
+_HELP_BUNDLE = f"{BUILTIN_NAMES}, or the folder of a bundle"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,8 +19,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "bundle",
         help=COMMANDS["bundle"],
-        description="A bundle is a folder with all that a device needs to compute embeddings.",
-        epilog="example:\n  edgesim bundle verify builtin\n  edgesim bundle show builtin\n",
+        description="A bundle is a folder with all that a device needs to compute embeddings. Two are\n"
+        "built in, copy and similar. These names win over folders called so, which ./copy reaches.",
+        epilog="example:\n  edgesim bundle verify copy\n  edgesim bundle show copy\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
@@ -27,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "verify",
         help="check every byte, and recompute the golden embeddings",
         description="Check every file against the manifest, and recompute the golden embeddings here.",
-        epilog="example:\n  edgesim bundle verify builtin --engine litert\n",
+        epilog="example:\n  edgesim bundle verify copy --engine litert\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verify.add_argument("bundle", metavar="BUNDLE", help=_HELP_BUNDLE)
@@ -37,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "show",
         help="print what a bundle holds",
         description="Print a bundle's encoder, model files and the results of its export gates.",
-        epilog="example:\n  edgesim bundle show builtin --json\n",
+        epilog="example:\n  edgesim bundle show copy --json\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     show.add_argument("bundle", metavar="BUNDLE", help=_HELP_BUNDLE)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesim.cli import COMMANDS
+from edgesim.cli.encoders import add_encoder_option
 
 if TYPE_CHECKING:
     from edgesim.demo import DemoQuery, DemoResult
@@ -43,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FOLDER",
         help="folder for index, queries and contact sheet; a second run replaces them (default: %(default)s)",
     )
+    add_encoder_option(parser)
     parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
     parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
     parser.set_defaults(run=run)
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     from edgesim.demo import run_demo
 
-    result = run_demo(args.out, args.engine, progress=True)
+    result = run_demo(args.out, args.encoder, args.engine, progress=True)
     print(json.dumps(_report(result), indent=2) if args.json else _text(result))
     return 0
 

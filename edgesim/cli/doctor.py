@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from edgesim.builtin import ENCODERS
 from edgesim.cli import COMMANDS
 
 if TYPE_CHECKING:
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from edgesim.profiles import DeviceProfile
 
 _EPILOG = """\
-exit status: 0 when one inference engine works and the built-in bundle is intact; 4 when the bundle is not;
-6 when no engine works
+exit status: 0 when one inference engine works and both built-in encoders are intact; 4 when one of them is
+not; 6 when no engine works
 
 example:
   edgesim doctor
@@ -35,32 +36,48 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; a working engine and an intact bundle are what success means."""
+    """Print the report; a working engine and intact built-in encoders are what success means."""
     from edgesim import machine
     from edgesim.errors import BundleError, MissingDependencyError
 
     here = machine.read_machine()
     packages = machine.read_packages()
     profile = machine.best_profile(here)
-    bundle, damage = None, None
-    # The bundle's checker imports numpy, which could take this process down.
-    if any(package.name == "numpy" and package.works for package in packages):
-        try:
-            bundle = machine.check_builtin_bundle()
-        except BundleError as error:
-            damage = error
+    # The bundles' checker imports numpy, which could take this process down.
+    numpy_works = any(package.name == "numpy" and package.works for package in packages)
+    encoders, damaged = (
+        _encoders() if numpy_works else (dict.fromkeys(ENCODERS, "not checked: numpy fails"), [])
+    )
     report = _json if args.json else _text
-    print(report(here, packages, profile, bundle or (str(damage) if damage else "not checked: numpy fails")))
+    print(report(here, packages, profile, encoders))
     if not any(package.works for package in packages if package.name in machine.ENGINE_PACKAGES):
         raise MissingDependencyError("no inference engine works here; see the cures above")
-    if damage:
+    if damaged:
         raise BundleError(
-            "the built-in bundle is damaged, see above; run: pip install --force-reinstall --no-deps edgesim"
+            f"damaged built-in encoders: {', '.join(damaged)}, see above; "
+            "run: pip install --force-reinstall --no-deps edgesim"
         )
     return 0
 
 
-def _json(here: Machine, packages: list[Package], profile: DeviceProfile | None, bundle: str) -> str:
+def _encoders() -> tuple[dict[str, str], list[str]]:
+    """Return what there is to say about each built-in encoder, and the names of the damaged ones."""
+    from edgesim import machine
+    from edgesim.errors import BundleError
+
+    found, damaged = {}, []
+    for name in ENCODERS:
+        try:
+            found[name] = machine.check_builtin_bundle(name)
+        except BundleError as error:
+            found[name] = str(error)
+            damaged.append(name)
+    return found, damaged
+
+
+def _json(
+    here: Machine, packages: list[Package], profile: DeviceProfile | None, encoders: dict[str, str]
+) -> str:
     import dataclasses
     import json
 
@@ -70,13 +87,15 @@ def _json(here: Machine, packages: list[Package], profile: DeviceProfile | None,
         "edgesim": __version__,
         "machine": dataclasses.asdict(here),
         "profile": profile.name if profile else None,
-        "bundle": bundle,
+        "encoders": encoders,
         "packages": [dataclasses.asdict(package) for package in packages],
     }
     return json.dumps(report, indent=2)
 
 
-def _text(here: Machine, packages: list[Package], profile: DeviceProfile | None, bundle: str) -> str:
+def _text(
+    here: Machine, packages: list[Package], profile: DeviceProfile | None, encoders: dict[str, str]
+) -> str:
     from edgesim import __version__
     from edgesim.cli.tables import format_table
 
@@ -92,7 +111,7 @@ def _text(here: Machine, packages: list[Package], profile: DeviceProfile | None,
         ("memory", f"{here.memory_mb} MiB"),
         ("system", f"{here.os}, Python {here.python}"),
         ("best profile", fit),
-        ("built-in bundle", bundle),
+        *((f"encoder {name}", found) for name, found in encoders.items()),
     ]
     works = {True: "yes", False: "no", None: "not tried"}
     rows = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesim.cli import COMMANDS
+from edgesim.cli.encoders import BUILTIN_NAMES, find_checkpoint
 
 if TYPE_CHECKING:
     from edgesim.bundle import Bundle
@@ -17,7 +18,7 @@ _EPILOG = """\
 Every model is checked against the float encoder; where one gate fails, nothing is written (exit status 7).
 
 example:
-  edgesim export builtin --profile pi-4b --format both --out pi-bundle
+  edgesim export copy --profile pi-4b --format both --out pi-bundle
   edgesim export runs/parts --calibration parts/ --out parts-bundle
 """
 _SIGNS = {"bytes": "<", "cosine_mean": ">=", "cosine_worst": ">=", "recall_at_1_loss": "<="}
@@ -33,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", metavar="RUN", help="run folder, its encoder.pt, or: builtin")
+    parser.add_argument("source", metavar="RUN", help=f"{BUILTIN_NAMES}, a run folder, or its encoder.pt")
     parser.add_argument("--out", required=True, type=Path, metavar="BUNDLE", help="folder to write")
     parser.add_argument(
         "--format", choices=("onnx", "tflite", "both"), default="both", help="model files (default: both)"
@@ -74,12 +75,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> Bundle:
-    from edgesim.builtin import BUILTIN, checkpoint_path
     from edgesim.profiles import load_profile
     from edgesim_export.pipeline import ExportRequest, export_bundle
 
     request = ExportRequest(
-        checkpoint=checkpoint_path() if args.source == BUILTIN else Path(args.source),
+        checkpoint=find_checkpoint(args.source),
         out=args.out,
         formats=("onnx", "tflite") if args.format == "both" else (args.format,),
         recipes=tuple(args.recipe),

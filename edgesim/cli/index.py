@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesim.cli import COMMANDS
+from edgesim.cli.encoders import add_encoder_option, find_checkpoint
 
 if TYPE_CHECKING:
     from edgesim.runtime.ingest import AddReport
+    from edgesim.runtime.keys import KeyEncoder
 
 _HELP_JSON = "print the result as JSON"
 _DESCRIPTIONS = {
@@ -77,11 +79,12 @@ def _add_action(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="KEY=VALUE",
         help="label for all these images; may be repeated",
     )
+    add_encoder_option(parser, None, "the one that the index was made with, copy for a new index")
     parser.add_argument(
-        "--bundle",
-        metavar="BUNDLE",
-        help="encoder: 'builtin' or the folder of a bundle (default: the one that the index was made with, "
-        "'builtin' for a new index)",
+        "--keys",
+        metavar="RUN",
+        help="compute the vectors with the float encoder of this training run, a large key model that the "
+        "encoder was trained to land on; queries need the encoder only. Needs torch",
     )
     parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
     parser.add_argument("--json", action="store_true", help=_HELP_JSON)
@@ -94,9 +97,10 @@ def run_add(args: argparse.Namespace) -> int:
     from edgesim.runtime.matcher import Matcher
 
     labels = _parse_labels(args.label)
-    with Matcher(args.index, args.bundle, args.engine, create=True) as matcher:
+    keys = None if args.keys is None else _key_encoder(args.keys)
+    with Matcher(args.index, args.encoder, args.engine, create=True) as matcher:
         try:
-            report = matcher.add(args.paths, labels, progress=True)
+            report = matcher.add(args.paths, labels, progress=True, keys=keys)
         except KeyboardInterrupt as interruption:
             if not interruption.args:
                 raise
@@ -109,6 +113,16 @@ def run_add(args: argparse.Namespace) -> int:
     if not report.added + report.updated + report.unchanged:
         raise InputError("none of these images can be used; the reasons are above")
     return 0
+
+
+def _key_encoder(run: str) -> KeyEncoder:
+    from edgesim.errors import missing_dependency
+
+    try:
+        from edgesim.training.key_embedder import KeyEmbedder
+    except ModuleNotFoundError as error:
+        raise missing_dependency(error, "edgesim index add --keys") from error
+    return KeyEmbedder(find_checkpoint(run))
 
 
 def _parse_labels(pairs: list[str]) -> dict[str, str]:
@@ -192,6 +206,7 @@ def _stats_lines(stats: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("entries", str(stats["entries"])),
         ("encoder", f"{stats['encoder']} ({stats['encoder_id']}), {stats['embedding_dim']} dimensions"),
+        *([("key model", f"{stats['key_model']} ({stats['key_model_id']})")] if stats["key_model"] else []),
         ("bundle", stats["bundle"]),
         ("search", "HNSW" if stats["search"] == "hnsw" else "exact"),
         ("search graph", stats["graph"]),

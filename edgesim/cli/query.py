@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgesim.cli import COMMANDS
+from edgesim.cli.encoders import add_encoder_option
 
 if TYPE_CHECKING:
     from edgesim.errors import ImageError
@@ -43,9 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image file to look up")
     parser.add_argument("-k", type=int, default=5, metavar="N", help="print the N nearest (default: 5)")
-    parser.add_argument(
-        "--bundle", metavar="BUNDLE", help="where the index's encoder is now, if its bundle has moved"
-    )
+    add_encoder_option(parser, None, "the one that the index was made with, the only one that can search it")
     parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
     parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
     parser.set_defaults(run=run)
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from edgesim.runtime.matcher import Matcher
 
     answers: list[tuple[Path, list[Match] | ImageError]] = []
-    with Matcher(args.index, args.bundle, args.engine, read_only=True) as matcher:
+    with Matcher(args.index, args.encoder, args.engine, read_only=True) as matcher:
         for image in args.images:
             try:
                 answers.append((image, matcher.query(image, args.k)))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgesim.builtin import BUILTIN, bundle_folder
+from edgesim.builtin import ENCODERS, bundle_folder, is_builtin
 from edgesim.bundle import Bundle
 from edgesim.errors import BundleError
 from edgesim.metrics import l2_normalise, paired_cosine
@@ -23,12 +23,22 @@ SELF_TEST_COSINE = 0.99
 
 
 def open_bundle(name_or_path: str) -> Bundle:
-    """Load the bundle in a folder, or the one that ships with edgesim if the name is `builtin`.
+    """Load the bundle of a built-in encoder (`edgesim.builtin.ENCODERS`), or the one in a folder.
+
+    A built-in name wins over a folder of that name, which `./` before it reaches.
 
     Raises:
-        BundleError: no bundle there, or one that is damaged.
+        BundleError: an unknown name that is no folder either, no bundle there, or one that is damaged.
     """
-    return Bundle.load(bundle_folder() if name_or_path == BUILTIN else Path(name_or_path))
+    if is_builtin(name_or_path):
+        return Bundle.load(bundle_folder(name_or_path))
+    folder = Path(name_or_path)
+    if not folder.exists():
+        raise BundleError(
+            f"{folder}: no such folder, and not one of {', '.join(ENCODERS)}; "
+            "make a bundle with: edgesim export"
+        )
+    return Bundle.load(folder)
 
 
 class Embedder:

@@ -1,4 +1,4 @@
-"""What an index remembers about the encoder that made it, and the refusal of any other."""
+"""What an index remembers about the encoder and the key model that made it, and the refusal of any other."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from edgesim.builtin import BUILTIN, bundle_folder
+from edgesim.builtin import ENCODERS, bundle_folder
 from edgesim.bundle import Bundle
 from edgesim.errors import BundleError, EncoderMismatchError, IndexStoreError
 from edgesim.model_spec import ModelSpec
 from edgesim.runtime.database import damaged
+from edgesim.runtime.keys import KeyModel
 
 FORMAT_VERSION = 1
 
@@ -24,19 +25,20 @@ class IndexFacts:
     Attributes:
         encoder_id: see `ModelSpec.encoder_id`.
         spec: the encoder's name, preprocessing and embedding size.
-        bundle: `builtin`, or the absolute path of the bundle that it came in.
+        bundle: the name of a built-in encoder, or the absolute path of the bundle that it came in.
+        keys: the model that the vectors come from, where that is not the encoder itself.
     """
 
     encoder_id: str
     spec: ModelSpec
     bundle: str
+    keys: KeyModel | None = None
 
     @classmethod
-    def of(cls, bundle: Bundle) -> IndexFacts:
-        """Return the facts for a new index made by a bundle."""
-        folder = bundle.folder.absolute()
-        location = BUILTIN if folder == bundle_folder() else str(folder)
-        return cls(encoder_id=bundle.encoder_id, spec=bundle.spec, bundle=location)
+    def of(cls, bundle: Bundle, keys: KeyModel | None = None) -> IndexFacts:
+        """Return the facts for a new index that a bundle will search."""
+        location = _builtin_name(bundle) or str(bundle.folder.absolute())
+        return cls(encoder_id=bundle.encoder_id, spec=bundle.spec, bundle=location, keys=keys)
 
     @property
     def title(self) -> str:
@@ -47,13 +49,33 @@ class IndexFacts:
         """Raise `EncoderMismatchError` unless the bundle holds the encoder of the index in `folder`."""
         if bundle.encoder_id != self.encoder_id:
             raise EncoderMismatchError(
-                f"{folder}: made by the encoder {self.title}, and {bundle.folder} holds the encoder "
-                f"{bundle.title}, whose vectors cannot be compared; pass --bundle with the first, or make a "
-                "new index with the second"
+                f"{folder}: made with {self.bundle}, the encoder {self.title}, and "
+                f"{_builtin_name(bundle) or bundle.folder} holds the encoder {bundle.title}, whose vectors "
+                "cannot be compared; pass --encoder with the first, or make a new index with the second"
             )
+
+    def check_keys(self, folder: Path, keys: KeyModel | None) -> None:
+        """Raise `EncoderMismatchError` unless new vectors come from where those of the index come from.
+
+        Args:
+            folder: of the index.
+            keys: the key model that computes the new vectors, None for the encoder itself.
+        """
+        if keys == self.keys:
+            return
+        cure = "leave out --keys" if self.keys is None else "pass --keys with the run of the first"
+        raise EncoderMismatchError(
+            f"{folder}: holds vectors of {self._source(self.keys)}, and those of {self._source(keys)} cannot "
+            f"be mixed with them; {cure}, or make a new index with the second"
+        )
+
+    def _source(self, keys: KeyModel | None) -> str:
+        return f"the encoder {self.title}" if keys is None else f"the key model {keys.title}"
 
     def to_rows(self) -> dict[str, Any]:
         """Return what the table `meta` of a new index holds."""
+        # Left out of an ordinary index, as older ones lack it.
+        keys = {"key_model_id": self.keys.encoder_id, "key_model_name": self.keys.name} if self.keys else {}
         return {
             "format_version": str(FORMAT_VERSION),
             "encoder_id": self.encoder_id,
@@ -62,6 +84,7 @@ class IndexFacts:
             "spec": json.dumps(self.spec.to_dict()),
             "bundle": os.fsencode(self.bundle),
             "generation": "0",
+            **keys,
         }
 
     @classmethod
@@ -75,6 +98,16 @@ class IndexFacts:
             )
         try:
             spec = ModelSpec.from_dict(json.loads(rows["spec"]))
-            return cls(encoder_id=rows["encoder_id"], spec=spec, bundle=os.fsdecode(rows["bundle"]))
+            keys = None
+            if "key_model_id" in rows:
+                keys = KeyModel(rows["key_model_name"], rows["key_model_id"])
+            bundle = os.fsdecode(rows["bundle"])
+            return cls(encoder_id=rows["encoder_id"], spec=spec, bundle=bundle, keys=keys)
         except (KeyError, TypeError, ValueError, BundleError) as error:
             raise damaged(folder, f"table meta: {error}") from error
+
+
+def _builtin_name(bundle: Bundle) -> str | None:
+    """Return the built-in encoder whose bundle this is, or None."""
+    folder = bundle.folder.absolute()
+    return next((name for name in ENCODERS if folder == bundle_folder(name)), None)

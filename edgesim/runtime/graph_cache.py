@@ -86,9 +86,11 @@ class GraphCache:
         return "fresh", stream
 
     def _made_from(self, generation: int) -> dict[str, Any]:
+        keys = self._facts.keys
         return {
             "generation": generation,
             "encoder_id": self._facts.encoder_id,
+            **({"key_model_id": keys.encoder_id} if keys else {}),
             "embedding_dim": self._facts.spec.embedding_dim,
             # hnswlib writes its structures as they lie in memory, without saying which version wrote them.
             "hnswlib": _hnswlib_version(),

@@ -23,6 +23,7 @@ from edgesim.runtime.entry import Entry, NewEntry, entry_path
 from edgesim.runtime.facts import IndexFacts
 from edgesim.runtime.graph import Graph, hnswlib_installed
 from edgesim.runtime.graph_cache import GRAPH_FACTS_FILE, GRAPH_FILE, GraphCache
+from edgesim.runtime.keys import KeyModel
 from edgesim.runtime.store import EntryStore
 
 # Up to here a search compares with every entry, which is exact and takes a few milliseconds even on a
@@ -71,9 +72,19 @@ class Index:
         self._warned = False
 
     @classmethod
-    def create(cls, folder: Path, bundle: Bundle, *, exact_limit: int = EXACT_LIMIT) -> Index:
-        """Make an empty index for the encoder of `bundle`. Raises `IndexStoreError` if one is there."""
-        return cls(EntryStore.create(folder, IndexFacts.of(bundle)), exact_limit)
+    def create(
+        cls,
+        folder: Path,
+        bundle: Bundle,
+        keys: KeyModel | None = None,
+        *,
+        exact_limit: int = EXACT_LIMIT,
+    ) -> Index:
+        """Make an empty index for the encoder of `bundle`. Raises `IndexStoreError` if one is there.
+
+        With `keys` its vectors will come from that key model, and only those searched for from the encoder.
+        """
+        return cls(EntryStore.create(folder, IndexFacts.of(bundle, keys)), exact_limit)
 
     @classmethod
     def open(
@@ -231,20 +242,23 @@ class Index:
     def stats(self) -> dict[str, Any]:
         """Return figures about the index, in plain JSON types.
 
-        `entries`, `embedding_dim`, `encoder`, `encoder_id`, `bundle`, `generation` (commits that changed the
-        vectors), `search` (`exact` or `hnsw`), `graph` (`not needed`, `fresh`, `stale`, `damaged`,
-        `missing` or `no hnswlib`), `bytes` (of each file) and `labels` (key -> `entries` that have it and
-        different `values`).
+        `entries`, `embedding_dim`, `encoder`, `encoder_id`, `key_model` and `key_model_id` (None where the
+        vectors come from the encoder), `bundle`, `generation` (commits that changed the vectors), `search`
+        (`exact` or `hnsw`), `graph` (`not needed`, `fresh`, `stale`, `damaged`, `missing` or `no hnswlib`),
+        `bytes` (of each file) and `labels` (key -> `entries` that have it and different `values`).
         """
         entries = len(self)
         graph = self._graph_state(entries)
         files = [self.folder / name for name in (ENTRIES_FILE, GRAPH_FILE, GRAPH_FACTS_FILE)]
         labels = self._store.label_counts()
+        keys = self.facts.keys
         return {
             "entries": entries,
             "embedding_dim": self.facts.spec.embedding_dim,
             "encoder": self.facts.spec.name,
             "encoder_id": self.facts.encoder_id,
+            "key_model": keys.name if keys else None,
+            "key_model_id": keys.encoder_id if keys else None,
             "bundle": self.facts.bundle,
             "generation": self._store.generation(),
             "search": "hnsw" if graph == "fresh" else "exact",

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgesim.errors import ImageError, UsageError
-from edgesim.runtime.embedder import Embedder
 from edgesim.runtime.entry import Entry, NewEntry, entry_path
 from edgesim.runtime.index import Index
+from edgesim.runtime.keys import ImageEmbedder
 
 # A commit after so many images, or so many seconds: what a power cut costs at most. Each commit waits for the
 # disk, on an SD card tens of milliseconds. Our choice.
@@ -42,7 +42,7 @@ class AddReport:
 
 def add_images(
     index: Index,
-    embedder: Embedder,
+    embedder: ImageEmbedder,
     paths: Sequence[Path],
     labels: Mapping[str, str],
     progress: bool = False,
@@ -54,7 +54,7 @@ def add_images(
 
     Args:
         index: opened for writing.
-        embedder: holds the encoder that made the index.
+        embedder: the encoder that made the index, or its key model.
         paths: files; folders are expanded by `edgesim.files.find_images`.
         labels: merged with the labels that an entry has.
         progress: show a progress bar if stderr is a terminal.
@@ -98,7 +98,7 @@ def _with_progress(paths: Iterable[str], progress: bool) -> Iterable[str]:
 class _Run:
     """One run of `add_images`: collects entries, and commits them in batches."""
 
-    def __init__(self, index: Index, embedder: Embedder, labels: Mapping[str, str]) -> None:
+    def __init__(self, index: Index, embedder: ImageEmbedder, labels: Mapping[str, str]) -> None:
         self.report = AddReport()
         self._index, self._embedder, self._labels = index, embedder, dict(labels)
         self._batch: list[NewEntry] = []

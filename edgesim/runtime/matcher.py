@@ -8,13 +8,14 @@ from types import TracebackType
 
 from PIL import Image
 
-from edgesim.builtin import BUILTIN
+from edgesim.builtin import DEFAULT_ENCODER, is_builtin
 from edgesim.bundle import Bundle
-from edgesim.errors import BundleError, IndexStoreError
+from edgesim.errors import BundleError, IndexStoreError, UsageError
 from edgesim.files import find_images
 from edgesim.runtime.embedder import Embedder, open_bundle
 from edgesim.runtime.index import Index, Match
 from edgesim.runtime.ingest import AddReport, add_images
+from edgesim.runtime.keys import KeyEncoder, KeyModel
 from edgesim.runtime.store import exists
 
 
@@ -27,8 +28,9 @@ class Matcher:
 
     Args:
         folder: the index.
-        bundle: `builtin` or the folder of a bundle; by default the one that the index was made with, and
-            `builtin` for a new one.
+        encoder: `copy`, is it the same picture or item, edited? `similar`, has anything of this kind been
+            seen? or the folder of a bundle; by default the one that the index was made with, and `copy` for
+            a new one.
         engine: force an inference engine.
         create: let `add` make the index if there is none.
         read_only: write nothing; works on a read-only folder. Otherwise the encoder is tested first, so that
@@ -37,7 +39,7 @@ class Matcher:
     Raises:
         IndexStoreError: there is no such index, or it is damaged; `EncoderMismatchError` if another encoder
             made it.
-        BundleError: the bundle is missing or damaged, or fails its self-test.
+        BundleError: the bundle is unknown, missing or damaged, or fails its self-test.
         UsageError, MissingDependencyError: see `edgesim.runtime.engines.load_backend`.
 
     Attributes:
@@ -47,7 +49,7 @@ class Matcher:
     def __init__(
         self,
         folder: Path,
-        bundle: str | None = None,
+        encoder: str | None = None,
         engine: str | None = None,
         create: bool = False,
         read_only: bool = False,
@@ -57,10 +59,10 @@ class Matcher:
         if exists(folder) or not create:
             self._index = Index.open(folder, read_only=read_only)
         try:
-            loaded = self._bundle(bundle)
+            bundle = self._bundle(encoder)
             if self._index is not None:
-                self._index.facts.check_encoder(folder, loaded)
-            self.embedder = Embedder(loaded, engine)
+                self._index.facts.check_encoder(folder, bundle)
+            self.embedder = Embedder(bundle, engine)
             if not read_only:
                 self.embedder.self_test()
         except BaseException:
@@ -69,11 +71,11 @@ class Matcher:
 
     def _bundle(self, name: str | None) -> Bundle:
         if self._index is None or name is not None:
-            return open_bundle(name or BUILTIN)
+            return open_bundle(name or DEFAULT_ENCODER)
         remembered = self._index.facts.bundle
-        if remembered != BUILTIN and not Path(remembered).exists():
+        if not is_builtin(remembered) and not Path(remembered).exists():
             raise BundleError(
-                f"{self._folder}: made with the bundle {remembered}, which is gone; pass --bundle with a "
+                f"{self._folder}: made with the bundle {remembered}, which is gone; pass --encoder with a "
                 f"bundle of the encoder {self._index.facts.title}"
             )
         return open_bundle(remembered)
@@ -99,16 +101,44 @@ class Matcher:
         return self._index
 
     def add(
-        self, paths: Iterable[Path], labels: Mapping[str, str] | None = None, progress: bool = False
+        self,
+        paths: Iterable[Path],
+        labels: Mapping[str, str] | None = None,
+        progress: bool = False,
+        keys: KeyEncoder | None = None,
     ) -> AddReport:
         """Add images, and the images below folders; may be repeated, see `add_images`.
 
-        Raises `InputError` for a path that does not exist and for a folder without images.
+        Args:
+            paths: files and folders.
+            labels: see `add_images`.
+            progress: show a progress bar if stderr is a terminal.
+            keys: the key model that computes the vectors, in place of the encoder; always the same one.
+
+        Raises:
+            InputError: a path that does not exist, or a folder without images.
+            EncoderMismatchError: the index has vectors of another key model, or of none.
+            UsageError: the embeddings of key model and encoder are not of one size.
         """
+        model = self._key_model(keys)
         images = find_images(paths)
         if self._index is None:
-            self._index = Index.create(self._folder, self.embedder.bundle)
-        return add_images(self._index, self.embedder, images, labels or {}, progress)
+            self._index = Index.create(self._folder, self.embedder.bundle, model)
+        return add_images(self._index, keys or self.embedder, images, labels or {}, progress)
+
+    def _key_model(self, keys: KeyEncoder | None) -> KeyModel | None:
+        """Return what is to be remembered of the key model, or refuse it."""
+        model = None if keys is None else KeyModel.of(keys)
+        if self._index is not None:
+            self._index.facts.check_keys(self._folder, model)
+        bundle = self.embedder.bundle
+        given, expected = (keys or bundle).spec.embedding_dim, bundle.spec.embedding_dim
+        if model is not None and given != expected:
+            raise UsageError(
+                f"--keys: the key model {model.title} gives {given} numbers, the encoder {bundle.title} "
+                f"{expected}; pass the key model that the encoder was trained on"
+            )
+        return model
 
     def query(self, image: Path | bytes | Image.Image, k: int = 5) -> list[Match]:
         """Return the `k` entries most similar to an image, best first. Raises `ImageError`."""

@@ -1,6 +1,7 @@
 """The entries of an index in one SQLite file: the source of truth for vectors, paths and labels.
 
-    meta      format_version, encoder_id, encoder_name, embedding_dim, spec (JSON), bundle, generation
+    meta      format_version, encoder_id, encoder_name, embedding_dim, spec (JSON), bundle, generation;
+              key_model_id and key_model_name where the vectors come from a key model
     entries   one row an image: absolute path, SHA-256, size and mtime of the file, float32 vector
     labels    keys and values, of an entry
 

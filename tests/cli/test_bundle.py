@@ -7,9 +7,9 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from edgesim.builtin import ENCODERS, bundle_folder
 from edgesim.bundle import Bundle
 from edgesim.cli.main import main
-from edgesim.runtime import embedder as embedder_module
 
 Captured = pytest.CaptureFixture[str]
 FILES = ["golden.npz", "manifest.json", "model.onnx", "model_card.md"]
@@ -33,10 +33,14 @@ def test_verify(bundle: Path, capsys: Captured) -> None:
     )
 
 
-def test_verify_takes_builtin(tiny_bundle: Bundle, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedder_module, "bundle_folder", lambda: tiny_bundle.folder)
-    assert main(["bundle", "verify", "builtin", "--engine", "onnxruntime"]) == 0
-    assert capsys.readouterr().out.startswith(f"{tiny_bundle.folder}: every file is as the manifest says\n")
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_built_in_encoders_are_known_by_name(name: str, capsys: Captured) -> None:
+    assert main(["bundle", "verify", name, "--engine", "onnxruntime"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{bundle_folder(name)}: every file is as the manifest says\nonnxruntime ")
+    assert err == ""
+    assert main(["bundle", "show", name]) == 0
+    assert capsys.readouterr().out.startswith(f"encoder: {Bundle.load(bundle_folder(name)).title}\n")
 
 
 def test_the_files_below_are_all_there_are(bundle: Path) -> None:
@@ -69,8 +73,7 @@ def test_a_missing_file_and_a_missing_bundle(bundle: Path, capsys: Captured) -> 
     )
     assert main(["bundle", "verify", "none"]) == 4
     assert capsys.readouterr().err == (
-        "edgesim: none: not a bundle, manifest.json cannot be read (No such file or directory); "
-        "make one with: edgesim export\n"
+        "edgesim: none: no such folder, and not one of copy, similar; make a bundle with: edgesim export\n"
     )
 
 

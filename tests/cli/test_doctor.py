@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from edgesim import __version__, machine
+from edgesim.builtin import ENCODERS, bundle_folder
+from edgesim.bundle import Bundle
 from edgesim.cli.main import main
 from edgesim.errors import BundleError
 from edgesim.machine import Machine, Package, best_profile, parse_cpuinfo, try_in_process
@@ -30,11 +32,11 @@ WORKING = [
 
 @pytest.fixture
 def found(monkeypatch):
-    """Stand-ins for what doctor finds: an engine that works, and an intact bundle."""
+    """Stand-ins for what doctor finds: an engine that works, and intact encoders."""
 
-    def set_found(packages, bundle="compact (0123456789abcdef)"):
+    def set_found(packages):
         monkeypatch.setattr(machine, "read_packages", lambda: packages)
-        monkeypatch.setattr(machine, "check_builtin_bundle", lambda: bundle)
+        monkeypatch.setattr(machine, "check_builtin_bundle", lambda name: f"{name} (0123456789abcdef)")
 
     set_found(WORKING)
     return set_found
@@ -184,7 +186,8 @@ def test_the_report(capsys, found):
     assert captured.err == ""
     lines = captured.out.splitlines()
     assert f"edgesim          {__version__}" in lines
-    assert "built-in bundle  compact (0123456789abcdef)" in lines
+    assert "encoder copy     copy (0123456789abcdef)" in lines
+    assert "encoder similar  similar (0123456789abcdef)" in lines
     assert "onnxruntime  1.29     yes" in lines
     assert "hnswlib      -        -      not installed; pip install 'edgesim[hnsw]'" in lines
 
@@ -195,7 +198,10 @@ def test_the_report_as_json(capsys, found):
     assert report["edgesim"] == __version__
     assert report["machine"]["python"] == platform.python_version()
     assert report["packages"] == [dataclasses.asdict(package) for package in WORKING]
-    assert report["bundle"] == "compact (0123456789abcdef)"
+    assert report["encoders"] == {
+        "copy": "copy (0123456789abcdef)",
+        "similar": "similar (0123456789abcdef)",
+    }
 
 
 def test_no_engine_that_works(capsys, found):
@@ -206,22 +212,34 @@ def test_no_engine_that_works(capsys, found):
     assert "onnxruntime  1.29     no     killed by SIGSEGV" in captured.out
 
 
-def test_a_damaged_bundle(capsys, monkeypatch, found):
-    def damaged():
-        raise BundleError("bundle/model.onnx: changed or damaged")
+@pytest.mark.parametrize("name", ["copy", "similar"])
+def test_a_damaged_encoder(capsys, monkeypatch, found, name):
+    def damaged(checked):
+        if checked == name:
+            raise BundleError(f"{name}/bundle/model.onnx: changed or damaged")
+        return "intact"
 
     monkeypatch.setattr(machine, "check_builtin_bundle", damaged)
     assert main(["doctor"]) == 4
     captured = capsys.readouterr()
     assert captured.err == (
-        "edgesim: the built-in bundle is damaged, see above; "
+        f"edgesim: damaged built-in encoders: {name}, see above; "
         "run: pip install --force-reinstall --no-deps edgesim\n"
     )
-    assert "built-in bundle  bundle/model.onnx: changed or damaged" in captured.out.splitlines()
+    lines = captured.out.splitlines()
+    assert f"{f'encoder {name}':<16} {name}/bundle/model.onnx: changed or damaged" in lines
+    assert sum(line.endswith("  intact") for line in lines) == 1
 
 
-def test_the_bundle_is_not_touched_when_numpy_fails(capsys, monkeypatch, found):
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_built_in_encoders_are_checked(name):
+    assert machine.check_builtin_bundle(name) == Bundle.load(bundle_folder(name)).title
+
+
+def test_the_encoders_are_not_touched_when_numpy_fails(capsys, monkeypatch, found):
     found([Package(name="numpy", version="2.0", works=False, problem="killed by SIGILL"), WORKING[1]])
-    monkeypatch.setattr(machine, "check_builtin_bundle", lambda: pytest.fail("numpy was imported"))
+    monkeypatch.setattr(machine, "check_builtin_bundle", lambda name: pytest.fail("numpy was imported"))
     assert main(["doctor"]) == 0
-    assert "built-in bundle  not checked: numpy fails" in capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    assert "encoder copy     not checked: numpy fails" in lines
+    assert "encoder similar  not checked: numpy fails" in lines

@@ -131,11 +131,20 @@ def test_wrong_requests(folder, tmp_path, capsys, options, status, message):
     assert not (tmp_path / "bundle").exists()
 
 
-def test_builtin_is_the_shipped_checkpoint(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("edgesim.builtin.checkpoint_path", lambda: tmp_path / "shipped.pt")
-    assert main(["export", "builtin", "--out", str(tmp_path / "bundle")]) == 4
-    expected = f"edgesim: {tmp_path / 'shipped.pt'}: no such checkpoint; make one with: edgesim train\n"
+@pytest.mark.parametrize("name", ["copy", "similar"])
+def test_a_built_in_name_is_the_shipped_checkpoint(tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setattr("edgesim.cli.encoders.checkpoint_path", lambda name: tmp_path / f"{name}.pt")
+    assert main(["export", name, "--out", str(tmp_path / "bundle")]) == 4
+    expected = f"edgesim: {tmp_path / name}.pt: no such checkpoint; make one with: edgesim train\n"
     assert capsys.readouterr().err == expected
+
+
+def test_an_unknown_name(tmp_path, capsys):
+    assert main(["export", "simlar", "--out", str(tmp_path / "bundle")]) == 4
+    assert capsys.readouterr().err == (
+        "edgesim: simlar: no such file or folder, and not one of copy, similar; "
+        "make a run with: edgesim train\n"
+    )
 
 
 @pytest.mark.parametrize("package", ["torch", "onnx", "litert_torch"])

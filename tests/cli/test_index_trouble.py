@@ -26,7 +26,7 @@ mount = ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", disk]
 subprocess.run(mount, check=True)
 for room in ("size=96k", "size=96k", "size=10m"):
     subprocess.run(["mount", "-o", "remount," + room, disk], check=True)
-    print(main(["index", "add", disk + "/parts", photos, "--bundle", bundle]), flush=True)
+    print(main(["index", "add", disk + "/parts", photos, "--encoder", bundle]), flush=True)
     main(["index", "list", disk + "/parts", "--json"])
     print("---", flush=True)
 """
@@ -99,7 +99,7 @@ def test_a_full_disk(here: Path, tiny_bundle: Bundle) -> None:
 
 def test_a_read_only_folder(here: Path, tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
     write_photos(here / "photos", 3)
-    assert main(["index", "add", "parts", "photos", "--bundle", str(tiny_bundle.folder)]) == 0
+    assert main(["index", "add", "parts", "photos", "--encoder", str(tiny_bundle.folder)]) == 0
     write_photos(here / "photos", 1, start=3)
     capsys.readouterr()
     reading = ["query parts photos/0001.png", "index list parts", "index stats parts"]
@@ -119,7 +119,7 @@ def test_what_only_reads_never_opens_the_index_for_writing(
     here: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_photos(here / "photos", 1)
-    assert main(["index", "add", "parts", "photos", "--bundle", str(tiny_bundle.folder)]) == 0
+    assert main(["index", "add", "parts", "photos", "--encoder", str(tiny_bundle.folder)]) == 0
     monkeypatch.setattr("edgesim.runtime.store.connect_to_write", None)
     for arguments in (
         ["query", "parts", "photos/0000.png"],
@@ -134,7 +134,7 @@ def test_an_interruption_keeps_what_is_committed_and_nothing_else(
     here: Path, tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str], kill: signal.Signals
 ) -> None:
     photos = [str(path) for path in write_photos(here / "photos", 130)]
-    command = ["index", "add", "parts", "photos", "--bundle", str(tiny_bundle.folder)]
+    command = ["index", "add", "parts", "photos", "--encoder", str(tiny_bundle.folder)]
     with subprocess.Popen(
         [sys.executable, "-c", STOPS, *command],
         stdout=subprocess.PIPE,
@@ -164,7 +164,7 @@ def test_an_interruption_before_anything_is_added(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("edgesim.runtime.matcher.find_images", interrupted)
-    assert main(["index", "add", "parts", "photos", "--bundle", str(tiny_bundle.folder)]) == 130
+    assert main(["index", "add", "parts", "photos", "--encoder", str(tiny_bundle.folder)]) == 130
     assert capsys.readouterr() == ("", "edgesim: interrupted; what was committed before is kept\n")
     assert not (here / "parts").exists()
 
@@ -179,11 +179,11 @@ def test_two_writers_at_once(here: Path, tiny_bundle: Bundle) -> None:
         "add",
         "parts",
         "photos",
-        "--bundle",
+        "--encoder",
         tiny_bundle.folder,
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    assert main(["index", "add", "parts", "photos/0000.png", "--bundle", str(tiny_bundle.folder)]) == 0
+    assert main(["index", "add", "parts", "photos/0000.png", "--encoder", str(tiny_bundle.folder)]) == 0
     writers = [
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
         for _ in range(2)
@@ -201,7 +201,7 @@ def test_another_program_holds_the_index(
     assert database.BUSY_TIMEOUT == 10
     monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.05)
     write_photos(here / "photos", 1)
-    assert main(["index", "add", "parts", "photos", "--bundle", str(tiny_bundle.folder)]) == 0
+    assert main(["index", "add", "parts", "photos", "--encoder", str(tiny_bundle.folder)]) == 0
     write_photos(here / "photos", 1, start=1)
     capsys.readouterr()
     with Index.open(here / "parts") as holder, database.transaction(holder._store._connection, "IMMEDIATE"):

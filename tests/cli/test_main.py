@@ -40,7 +40,7 @@ def test_a_path_that_the_terminal_cannot_show_is_printed_escaped(tmp_path, tiny_
             "add",
             str(tmp_path / "parts"),
             str(tmp_path / "photos"),
-            "--bundle",
+            "--encoder",
             str(tiny_bundle.folder),
         ]
     )

@@ -21,7 +21,7 @@ def here(tmp_path: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, c
     """A folder with three photos in `photos`, and an index `parts` of them."""
     monkeypatch.chdir(tmp_path)
     write_photos(tmp_path / "photos", 3)
-    bundle = ["--bundle", str(tiny_bundle.folder)]
+    bundle = ["--encoder", str(tiny_bundle.folder)]
     assert main(["index", "add", "parts", "photos", *bundle]) == 0
     assert main(["index", "add", "parts", "photos/0001.png", "--label", "line=3", "--label", "part=x"]) == 0
     capsys.readouterr()
@@ -196,7 +196,7 @@ def test_a_damaged_bundle(here: Path, capsys: Captured) -> None:
     bundle = write_tiny_bundle(here / "bundle")
     model = bundle.model_path("onnx")
     model.write_bytes(model.read_bytes() + b"x")
-    assert main(["query", "parts", "photos/0000.png", "--bundle", "bundle"]) == 4
+    assert main(["query", "parts", "photos/0000.png", "--encoder", "bundle"]) == 4
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("edgesim: bundle/model.onnx: changed or damaged (SHA-256 ")

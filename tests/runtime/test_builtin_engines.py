@@ -1,8 +1,9 @@
-"""The built-in bundle in every engine: real int8 models, ONNX and TFLite."""
+"""The built-in bundles in every engine: real int8 models, ONNX and TFLite."""
 
 import numpy as np
 import pytest
 
+from edgesim.builtin import ENCODERS
 from edgesim.metrics import paired_cosine
 from edgesim.runtime.embedder import Embedder, open_bundle
 from edgesim.sample_photos import sample_photos
@@ -11,17 +12,18 @@ from tests.helpers import INSTALLED_ENGINES
 PHOTOS = sample_photos("these tests")[:6]
 
 
-@pytest.fixture(scope="module")
-def embeddings() -> dict[str, np.ndarray]:
-    """Engine -> embeddings of a few photos."""
-    bundle = open_bundle("builtin")
+@pytest.fixture(scope="module", params=ENCODERS)
+def embeddings(request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
+    """Engine -> embeddings of a few photos, by each built-in encoder."""
+    bundle = open_bundle(request.param)
     embedders = {engine: Embedder(bundle, engine) for engine in INSTALLED_ENGINES}
     return {name: np.stack([e.embed_image(photo) for photo in PHOTOS]) for name, e in embedders.items()}
 
 
+@pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize("engine", INSTALLED_ENGINES)
-def test_every_engine_reproduces_the_golden_embeddings(engine: str) -> None:
-    assert Embedder(open_bundle("builtin"), engine).self_test() > 0.995
+def test_every_engine_reproduces_the_golden_embeddings(name: str, engine: str) -> None:
+    assert Embedder(open_bundle(name), engine).self_test() > 0.995
 
 
 def test_the_engines_for_tflite_agree(embeddings: dict[str, np.ndarray]) -> None:

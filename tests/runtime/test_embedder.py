@@ -107,7 +107,20 @@ def test_a_bundle_for_another_preprocessing_is_refused(tiny_bundle: Bundle) -> N
     )
 
 
-def test_open_bundle_takes_a_folder_or_builtin(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_bundle_takes_a_folder_or_a_built_in_name(
+    tiny_bundle: Bundle, other_bundle: Bundle, builtin_bundles: None
+) -> None:
     assert open_bundle(str(tiny_bundle.folder)).encoder_id == tiny_bundle.encoder_id
-    monkeypatch.setattr(embedder_module, "bundle_folder", lambda: tiny_bundle.folder)
-    assert open_bundle("builtin").folder == tiny_bundle.folder
+    assert open_bundle("copy").folder == tiny_bundle.folder
+    assert open_bundle("similar").folder == other_bundle.folder
+
+
+def test_open_bundle_refuses_what_is_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Built-in names are names only: with a folder in front they are a path.
+    for name, shown in (("builtin", "builtin"), ("./copy", "copy"), ("none/similar", "none/similar")):
+        with pytest.raises(BundleError) as caught:
+            open_bundle(name)
+        assert str(caught.value) == (
+            f"{shown}: no such folder, and not one of copy, similar; make a bundle with: edgesim export"
+        )

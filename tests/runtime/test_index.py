@@ -187,6 +187,8 @@ def test_stats(index: Index, tiny_bundle: Bundle) -> None:
         "embedding_dim": DIM,
         "encoder": "tiny-0",
         "encoder_id": tiny_bundle.encoder_id,
+        "key_model": None,
+        "key_model_id": None,
         "bundle": str(tiny_bundle.folder),
         "generation": 2,
         "search": "exact",
@@ -196,12 +198,12 @@ def test_stats(index: Index, tiny_bundle: Bundle) -> None:
     }
 
 
-def test_the_built_in_bundle_is_remembered_by_name(
-    tmp_path: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+def test_built_in_bundles_are_remembered_by_name(
+    tmp_path: Path, tiny_bundle: Bundle, other_bundle: Bundle, builtin_bundles: None
 ) -> None:
-    monkeypatch.setattr("edgesim.runtime.facts.bundle_folder", lambda: tiny_bundle.folder)
-    with Index.create(tmp_path / "builtin", tiny_bundle) as index:
-        assert index.facts.bundle == "builtin"
+    for name, bundle in (("copy", tiny_bundle), ("similar", other_bundle)):
+        with Index.create(tmp_path / name, bundle) as index:
+            assert index.facts.bundle == name
 
 
 def test_the_file_is_journalled_by_rollback_and_synchronised_in_full(index: Index) -> None:

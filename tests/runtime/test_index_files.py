@@ -54,9 +54,9 @@ def test_another_encoder(folder: Path, tiny_bundle: Bundle, other_bundle: Bundle
     with pytest.raises(EncoderMismatchError) as caught:
         Index.open(folder, other_bundle)
     assert str(caught.value) == (
-        f"{folder}: made by the encoder tiny-0 ({tiny_bundle.encoder_id}), and {other_bundle.folder} holds "
-        f"the encoder tiny-1 ({other_bundle.encoder_id}), whose vectors cannot be compared; pass --bundle "
-        "with the first, or make a new index with the second"
+        f"{folder}: made with {tiny_bundle.folder}, the encoder {tiny_bundle.title}, and "
+        f"{other_bundle.folder} holds the encoder {other_bundle.title}, whose vectors cannot be compared; "
+        "pass --encoder with the first, or make a new index with the second"
     )
 
 

@@ -7,8 +7,6 @@ import pytest
 
 from edgesim.bundle import Bundle
 from edgesim.errors import BundleError, EncoderMismatchError, ImageError, IndexStoreError, InputError
-from edgesim.runtime import embedder as embedder_module
-from edgesim.runtime import facts as facts_module
 from edgesim.runtime.index import Index
 from edgesim.runtime.ingest import AddReport
 from edgesim.runtime.matcher import Matcher
@@ -38,17 +36,32 @@ def test_an_index_remembers_its_bundle(tmp_path: Path, tiny_bundle: Bundle) -> N
         assert len(matcher.query(tmp_path / "photos" / "0001.png", k=9)) == 2
 
 
-def test_a_new_index_is_made_with_the_built_in_bundle(
-    tmp_path: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (embedder_module, facts_module):
-        monkeypatch.setattr(module, "bundle_folder", lambda: tiny_bundle.folder)
+def test_a_new_index_is_made_with_copy(tmp_path: Path, tiny_bundle: Bundle, builtin_bundles: None) -> None:
     write_photos(tmp_path / "photos", 1)
     with Matcher(tmp_path / "index", create=True) as matcher:
         matcher.add([tmp_path / "photos"])
-        assert matcher.index.facts.bundle == "builtin"
+        assert matcher.index.facts.bundle == "copy"
     with Matcher(tmp_path / "index", read_only=True) as matcher:
         assert matcher.embedder.bundle.folder == tiny_bundle.folder
+
+
+def test_an_index_made_with_similar_is_reopened_with_it(
+    tmp_path: Path, tiny_bundle: Bundle, other_bundle: Bundle, builtin_bundles: None
+) -> None:
+    write_photos(tmp_path / "photos", 1)
+    with Matcher(tmp_path / "index", encoder="similar", create=True) as matcher:
+        matcher.add([tmp_path / "photos"])
+        assert matcher.index.facts.bundle == "similar"
+    for read_only in (True, False):
+        with Matcher(tmp_path / "index", read_only=read_only) as matcher:
+            assert matcher.embedder.bundle.folder == other_bundle.folder
+    with pytest.raises(EncoderMismatchError) as caught:
+        Matcher(tmp_path / "index", encoder="copy")
+    assert str(caught.value) == (
+        f"{tmp_path}/index: made with similar, the encoder {other_bundle.title}, and copy holds the encoder "
+        f"{tiny_bundle.title}, whose vectors cannot be compared; pass --encoder with the first, or make a "
+        "new index with the second"
+    )
 
 
 def test_a_bundle_that_has_moved(tmp_path: Path, other_bundle: Bundle) -> None:
@@ -60,12 +73,12 @@ def test_a_bundle_that_has_moved(tmp_path: Path, other_bundle: Bundle) -> None:
     with pytest.raises(BundleError) as caught:
         Matcher(tmp_path / "index")
     assert str(caught.value) == (
-        f"{tmp_path}/index: made with the bundle {tmp_path}/bundle, which is gone; pass --bundle with a "
+        f"{tmp_path}/index: made with the bundle {tmp_path}/bundle, which is gone; pass --encoder with a "
         f"bundle of the encoder tiny-0 ({bundle.encoder_id})"
     )
     with Matcher(tmp_path / "index", str(tmp_path / "moved")) as matcher:
         assert len(matcher.query(png(photo(0)))) == 1
-    with pytest.raises(EncoderMismatchError, match=r"^.*/index: made by the encoder tiny-0 "):
+    with pytest.raises(EncoderMismatchError, match=r"^.*/index: made with .*, the encoder tiny-0 "):
         Matcher(tmp_path / "index", str(other_bundle.folder))
 
 

@@ -114,7 +114,7 @@ def parse_arguments() -> argparse.Namespace:
         help="copy, similar, or the folder of a bundle or a run: embeds all but the queries",
     )
     known = list(read_settings().parts)
-    parser.add_argument("--parts", nargs="+", choices=known, default=known)
+    parser.add_argument("--parts", nargs="*", choices=known, default=known, help="none: only the time")
     parser.add_argument("--limit", type=int, help="so many queries a part, for a quick look")
     parser.add_argument("--rounds", type=int, default=100, help="of the measurement of time; 0 leaves it out")
     return parser.parse_args()

@@ -16,6 +16,8 @@ from typing import Any
 from doc_tables import Tables, main
 from harness import markdown_table
 
+# The student of the asymmetric comparison has a table of its own.
+_FIRST_PART = "copy_first_part"
 _STUDY_METRICS = ("micro_ap", "recall_at_p90", "recall_at_1")
 _METRICS = ("recall_at_1", "micro_ap", "recall_at_p90")
 
@@ -26,7 +28,11 @@ def _size(of: Mapping[str, Any]) -> list[str]:
 
 def _measured(result: Mapping[str, Any], part: str) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the encoders that were measured on a part, the best micro-AP with normalised scores first."""
-    found = [(name, of) for name, of in result["encoders"].items() if part in of["parts"]]
+    found = [
+        (name, of)
+        for name, of in result["encoders"].items()
+        if part in of["parts"] and not name.startswith(_FIRST_PART)
+    ]
     return sorted(found, key=lambda item: -item[1]["parts"][part]["normalised"]["micro_ap"])
 
 
@@ -50,6 +56,17 @@ def part_table(result: Mapping[str, Any], part: str) -> str:
         ]
         rows.append([name, *_size(of), *(f"{value:.3f}" for value in values)])
     return markdown_table(header, rows)
+
+
+def asymmetric_table(result: Mapping[str, Any]) -> str:
+    """Look-alikes found by a student, its references described by itself or by its teacher."""
+    rows = []
+    for name, of in result["encoders"].items():
+        if name.startswith(_FIRST_PART) and "lookalikes" in of["parts"]:
+            row = of["parts"]["lookalikes"]
+            query, _, references = name.partition(", references by ")
+            rows.append([query, references or "the same", *(f"{row[key]:.3f}" for key in _METRICS)])
+    return markdown_table(["queries by", "references by", "recall@1", "micro-AP", "recall@P90"], rows)
 
 
 def labels_table(result: Mapping[str, Any], part: str) -> str:
@@ -106,7 +123,7 @@ def million_table(result: Mapping[str, Any]) -> str:
 def study_table(result: Mapping[str, Any]) -> str:
     """micro-AP, recall@P90 and recall@1 of each method: mean and standard deviation between seeds."""
     rows = []
-    for method, figures in result["results"].items():
+    for method, figures in result["figures"].items():
         columns = [[figure[metric] for figure in figures] for metric in _STUDY_METRICS]
         spread = [
             f"{statistics.mean(c):.3f} ± {statistics.stdev(c) if len(c) > 1 else 0:.3f}" for c in columns
@@ -133,6 +150,7 @@ TABLES: Tables = {
         for suffix, table in (("", part_table), (" by edit", labels_table))
     },
     "latency": (DETECTION, latency_table),
+    "asymmetric": (DETECTION, asymmetric_table),
     "similar": (SIMILAR, similar_table),
     "qk million": ("copy/qk_million", million_table),
     "qk study": ("copy/qk_study", study_table),

@@ -45,15 +45,15 @@ def run(args: argparse.Namespace) -> int:
     """Train and measure every method, and print what came out; `check` has passed."""
     import json
 
-    report = _study(Path(args.encoder), args.seeds or SEEDS, args.epochs or EPOCHS)
+    report = study(Path(args.encoder), args.seeds or SEEDS, args.epochs or EPOCHS)
     if args.out:
         _write(args.out, report)
     print(json.dumps(report) if args.json else _text(report, args.out))
     return 0
 
 
-def _study(folder: Path, seeds: int, epochs: int) -> dict[str, Any]:
-    """Return what --json prints, of a folder of images."""
+def study(folder: Path, seeds: int, epochs: int) -> dict[str, Any]:
+    """Return what --json prints, of a folder of images. Raises `InputError` for too few of them."""
     import dataclasses
 
     from tqdm import tqdm

@@ -16,10 +16,10 @@ from edgesim.model_spec import PREPROCESS_VERSION
 from edgesim.preprocess import load_pixels, normalise, resize_image
 from edgesim.runtime.engines import load_backend, model_format
 
-# Golden embeddings are not reproduced to the bit everywhere, for int8 kernels differ in rounding: 0.998 was
-# seen between engines (bench/bench_cpus.py). Far below that something is broken, as when 8-bit weights
-# overflow on x86 with AVX2 but without VNNI. Our choice.
-SELF_TEST_COSINE = 0.99
+# Golden embeddings are not reproduced to the bit everywhere, for int8 kernels differ in rounding: LiteRT and
+# tflite-runtime, both as near to the float encoder, agree to 0.986 at worst with `similar`. Far below that
+# something is broken, as when 8-bit weights overflow on x86 with AVX2 but without VNNI. Our choice.
+SELF_TEST_COSINE = 0.97
 
 
 def open_bundle(name_or_path: str) -> Bundle:

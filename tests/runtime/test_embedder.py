@@ -84,7 +84,7 @@ def test_self_test_refuses_an_encoder_that_computes_something_else(tmp_path: Pat
         embedder.self_test()
     assert str(caught.value) == (
         f"{bundle.folder}: self-test failed, onnxruntime {embedder.engine_version} reproduces the golden "
-        f"embeddings with a cosine of {min(cosines):.4f}, the limit is 0.99; try another --engine"
+        f"embeddings with a cosine of {min(cosines):.4f}, the limit is 0.97; try another --engine"
     )
 
 

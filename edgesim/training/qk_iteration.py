@@ -30,6 +30,7 @@ from torch.nn import functional
 from edgesim.errors import UsageError
 from edgesim.model_spec import ModelSpec
 from edgesim.models.encoder import Encoder
+from edgesim.training import copy_geometry
 from edgesim.training.checkpoint import load_encoder
 from edgesim.training.copy_augment import plain
 from edgesim.training.device import autocast
@@ -171,8 +172,6 @@ def key_crops(pixels: NDArray[np.uint8], crops: int, seed: int) -> NDArray[np.ui
     """
     if crops == 1:
         return pixels
-    from edgesim.training import copy_geometry
-
     size = pixels.shape[1]
     found = [pixels]
     for number in range(1, crops):
@@ -185,7 +184,7 @@ def key_crops(pixels: NDArray[np.uint8], crops: int, seed: int) -> NDArray[np.ui
 
 
 class QKIteration:
-    """The objective of a run by QK Iteration; `Trainer` calls `begin` before each epoch and `loss` in it.
+    """The objective of a run by QK Iteration; `Trainer` calls `prepare` before each epoch and `loss` in it.
 
     Args:
         config: how keys are made and compared.

@@ -168,6 +168,13 @@ def resize_image(image: Image.Image, size: int) -> Pixels:
     return np.array(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
+def resize_pixels(pixels: Pixels, size: int) -> Pixels:
+    """Resize images (N, H, W, 3) uint8 RGB to squares (N, size, size, 3) as `resize_image` does."""
+    if pixels.shape[1:3] == (size, size):
+        return pixels
+    return np.stack([resize_image(Image.fromarray(image), size) for image in pixels])
+
+
 def load_pixels(source: Path | bytes, size: int, name: str | None = None) -> Pixels:
     """Decode and resize one image; returns (size, size, 3) uint8 RGB. Raises `ImageError`."""
     return resize_image(decode_image(source, min_side=2 * size, name=name), size)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,7 +22,7 @@ from edgesim.model_spec import ModelSpec
 from edgesim.models.involution import ExportedInvolution, Involution
 from edgesim.models.pretrained import EFFICIENTNETS
 from edgesim.models.stages import ACTIVATIONS, ConvBlock, ResidualInvolution, Stage
-from edgesim.preprocess import normalise, resize_image
+from edgesim.preprocess import normalise, resize_pixels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,10 +57,8 @@ class EncoderConfig:
             )
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be {' or '.join(ACTIVATIONS)}, got {self.activation!r}")
-        if any(stage.kind in EFFICIENTNETS for stage in self.stages) and (len(self.stages), self.patch) != (
-            1,
-            1,
-        ):
+        alone = len(self.stages) == 1 and self.patch == 1
+        if not alone and any(stage.kind in EFFICIENTNETS for stage in self.stages):
             raise ValueError("a pretrained backbone must be the only stage, and patch 1")
         channels = self.channels
         for stage in self.stages:
@@ -78,7 +75,7 @@ class EncoderConfig:
 
     @property
     def pretrained(self) -> bool:
-        """Whether it begins with a backbone that was trained by others."""
+        """Whether it is a backbone that was trained by others."""
         return self.stages[0].kind in EFFICIENTNETS
 
     def to_dict(self) -> dict[str, Any]:
@@ -152,9 +149,8 @@ def _patch_convolution(patch: int) -> nn.Conv2d:
 
 def network_input(pixels: NDArray[np.uint8], spec: ModelSpec, device: torch.device) -> Tensor:
     """Return what a network of this spec takes, (N, 3, S, S) float32, from images (N, H, W, 3) uint8."""
-    if pixels.shape[1] != spec.input_size:
-        pixels = np.stack([resize_image(Image.fromarray(image), spec.input_size) for image in pixels])
-    return torch.from_numpy(normalise(pixels, spec)).permute(0, 3, 1, 2).to(device)
+    resized = resize_pixels(pixels, spec.input_size)
+    return torch.from_numpy(normalise(resized, spec)).permute(0, 3, 1, 2).to(device)
 
 
 @torch.no_grad()

@@ -131,9 +131,11 @@ class Matcher:
         model = None if keys is None else KeyModel.of(keys)
         if self._index is not None:
             self._index.facts.check_keys(self._folder, model)
+        if keys is None or model is None:
+            return None
         bundle = self.embedder.bundle
-        given, expected = (keys or bundle).spec.embedding_dim, bundle.spec.embedding_dim
-        if model is not None and given != expected:
+        given, expected = keys.spec.embedding_dim, bundle.spec.embedding_dim
+        if given != expected:
             raise UsageError(
                 f"--keys: the key model {model.title} gives {given} numbers, the encoder {bundle.title} "
                 f"{expected}; pass the key model that the encoder was trained on"

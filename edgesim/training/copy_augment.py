@@ -19,9 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from edgesim.preprocess import resize_image
 from edgesim.training import copy_geometry, copy_overlays, copy_sensor
 
 # OpenCV's annotations leave the dtype open; all images here are uint8.
@@ -210,8 +208,3 @@ class CopyAugment:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(draw, shares))
         return views
-
-
-def plain(images: Pixels, size: int) -> Pixels:
-    """Resize images (N, S, S, 3) uint8 without change, as the device does; returns (N, size, size, 3)."""
-    return np.stack([resize_image(Image.fromarray(image), size) for image in images])

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from edgesim.errors import ImageError, InputError
 from edgesim.files import find_images
-from edgesim.preprocess import Pixels, load_pixels, resize_image
+from edgesim.preprocess import Pixels, load_pixels, resize_pixels
 
 CANONICAL = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "cifar-10-batches-bin"}
 # Such a class has two images each for training, validation and test; one alone has no other to be like.
@@ -125,9 +124,7 @@ def load_canonical(name: str, root: Path, size: int, *, train: bool) -> ImageSet
         ) from error
     except ValueError as error:
         raise InputError(f"{folder}: not in the published format ({error})") from error
-    if images.shape[1] != size:
-        images = np.stack([resize_image(Image.fromarray(image), size) for image in images])
-    return ImageSet(images, labels.astype(np.int64), _CLASSES[name])
+    return ImageSet(resize_pixels(images, size), labels.astype(np.int64), _CLASSES[name])
 
 
 def _read_idx(folder: Path, train: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -30,11 +30,11 @@ from torch.nn import functional
 from edgesim.errors import UsageError
 from edgesim.model_spec import ModelSpec
 from edgesim.models.encoder import Encoder
+from edgesim.preprocess import resize_pixels
 from edgesim.training import copy_geometry
 from edgesim.training.checkpoint import load_encoder
-from edgesim.training.copy_augment import plain
 from edgesim.training.device import autocast
-from edgesim.training.qk import CHUNK, FixedKeys, HeadKeys, key_head_step, nearest_key_loss
+from edgesim.training.qk import FixedKeys, HeadKeys, key_head_step, nearest_key_loss
 from edgesim.training.whitening import backbone_features
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class KeySide:
         self.encoder = copy.deepcopy(encoder).to(device).eval().requires_grad_(False)
         self.spec, self.device, self.precision = spec, device, precision
         # Once, not in every iteration.
-        self.pixels = plain(pixels, spec.input_size) if pixels.shape[1] != spec.input_size else pixels
+        self.pixels = resize_pixels(pixels, spec.input_size)
         self.features = torch.empty(0)
         self.keys = FixedKeys(torch.empty(0))
 
@@ -276,6 +276,4 @@ class QKIteration:
         return torch.stack(losses).mean()
 
     def _against(self, side: KeySide, queries: Tensor, targets: Tensor, temperature: float) -> Tensor:
-        return nearest_key_loss(
-            queries, side.keys, targets, temperature=temperature, sources=self.sources, chunk=CHUNK
-        )
+        return nearest_key_loss(queries, side.keys, targets, temperature=temperature, sources=self.sources)

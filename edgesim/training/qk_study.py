@@ -37,6 +37,7 @@ from edgesim.training.contrastive import Queue, batch_loss, follow
 from edgesim.training.copy_augment import CopyAugment, CopyAugmentConfig
 from edgesim.training.qk import HeadKeys, key_head_step, nearest_key_loss
 from edgesim.training.qk_iteration import KeySide, QKConfig
+from edgesim.training.samplers import view_batches
 
 METHODS = ("qk", "qk_one_head", "simclr", "moco")
 # Fewer leave too few copies to compare methods by.
@@ -94,11 +95,10 @@ class _Run:
         )
         self._drawn = 0
 
-    def batches(self, epoch: int, size: int) -> Iterator[Tensor]:
+    def batches(self, epoch: int) -> Iterator[Tensor]:
         """Yield the rows of each step of an epoch."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.pixels))
-        for step in range(len(order) // size or 1):
-            yield torch.from_numpy(order[step * size : (step + 1) * size])
+        size = self.settings.batch_size
+        return map(torch.from_numpy, view_batches(len(self.pixels), size, 1, self.seed, epoch))
 
     def views(self, rows: Tensor) -> Tensor:
         """Return new views of images, as the network takes them."""
@@ -121,7 +121,7 @@ class _Run:
 def _train_simclr(run: _Run) -> Encoder:
     # Half the images, two views of each: as many views as the others.
     for epoch in range(run.settings.epochs):
-        for rows in run.batches(epoch, run.settings.batch_size):
+        for rows in run.batches(epoch):
             half = rows[: max(1, len(rows) // 2)]
             run.step(batch_loss(run.describe(half), run.describe(half), run.settings.temperature))
     return run.query
@@ -131,7 +131,7 @@ def _train_moco(run: _Run) -> Encoder:
     key = copy.deepcopy(run.query).requires_grad_(False)
     queue = Queue(_QUEUE, run.spec.embedding_dim, torch.Generator().manual_seed(run.seed))
     for epoch in range(run.settings.epochs):
-        for rows in run.batches(epoch, run.settings.batch_size):
+        for rows in run.batches(epoch):
             with torch.no_grad():
                 keys = run.describe(rows, key)
             run.step(queue.loss(run.describe(rows), keys, run.settings.temperature))
@@ -146,7 +146,7 @@ def _train_qk(run: _Run, one_head: bool) -> Encoder:
     for epoch in range(settings.epochs):
         _begin_iteration(run, side, epoch, one_head)
         run.query.train()
-        for batch in run.batches(epoch, settings.batch_size):
+        for batch in run.batches(epoch):
             loss = nearest_key_loss(run.describe(batch), side.keys, batch, temperature=settings.temperature)
             run.step(loss)
     # Without K-steps of its own the last key model would be the query model.

@@ -34,7 +34,8 @@ class Views:
         self.copies: CopyAugment | None = None
         if config.augmentation == "copies":
             self.copies = CopyAugment(config.copies, spec.input_size)
-        self.pixels = torch.from_numpy(pixels).to(device)
+        else:
+            self.pixels = torch.from_numpy(pixels).to(device)
         self.mean = torch.tensor(spec.mean, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(spec.std, device=device).view(1, 3, 1, 1)
 

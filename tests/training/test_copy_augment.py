@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgesim.preprocess import load_pixels
+from edgesim.preprocess import load_pixels, resize_pixels
 from edgesim.sample_photos import sample_photos
 from edgesim.settings import build
-from edgesim.training.copy_augment import KINDS, CopyAugment, CopyAugmentConfig, plain
+from edgesim.training.copy_augment import KINDS, CopyAugment, CopyAugmentConfig
 
 SIZE, SOURCE = 96, 120
 
@@ -28,11 +28,11 @@ def only(kind, **changes):
     return CopyAugmentConfig(**{**off, kind: 1.0, "depth_max": 1, "mild_share": 0.0, **changes})
 
 
-def test_plain_is_the_preprocessing_of_the_device(photos):
+def test_images_are_resized_as_on_the_device(photos):
     expected = [
         np.asarray(Image.fromarray(p).resize((SIZE, SIZE), Image.Resampling.BILINEAR)) for p in photos
     ]
-    np.testing.assert_array_equal(plain(photos, SIZE), expected)
+    np.testing.assert_array_equal(resize_pixels(photos, SIZE), expected)
 
 
 def test_a_view_is_made_of_as_many_kinds_as_asked_for_in_their_order():
@@ -98,7 +98,7 @@ def test_the_same_seeds_make_the_same_views_by_any_number_of_threads(photos):
     assert first.dtype == np.uint8
     np.testing.assert_array_equal(augment.batch(images, 3, threads=3), first)
     assert (augment.batch(images, 4) != first).any(axis=(1, 2, 3)).all()
-    assert (first != plain(images, SIZE)).any(axis=(1, 2, 3)).all()
+    assert (first != resize_pixels(images, SIZE)).any(axis=(1, 2, 3)).all()
     seeds = list(range(100, 116))
     by_row = augment.batch(images, seeds, threads=2)
     np.testing.assert_array_equal(augment.batch(images, seeds), by_row)

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from edgesim.preprocess import load_pixels
+from edgesim.preprocess import load_pixels, resize_pixels
 from edgesim.sample_photos import sample_photos
 from edgesim.training import copy_geometry, copy_sensor
-from edgesim.training.copy_augment import KINDS, CopyAugment, CopyAugmentConfig, plain
+from edgesim.training.copy_augment import KINDS, CopyAugment, CopyAugmentConfig
 
 SIZE, SOURCE = 96, 120
 
@@ -26,7 +26,7 @@ def photos():
 @pytest.fixture(scope="module")
 def photo(photos):
     """The first of them at the output size."""
-    return plain(photos[:1], SIZE)[0]
+    return resize_pixels(photos[:1], SIZE)[0]
 
 
 def only(kind, **changes):
@@ -147,7 +147,7 @@ def test_a_pasted_picture_fills_a_fifth_to_six_tenths_of_the_other():
 
 
 def test_a_pasted_picture_is_whole_and_the_other_is_around_it(photos):
-    image, other = plain(photos[:2], SIZE)
+    image, other = resize_pixels(photos[:2], SIZE)
     upright = 0
     for view in views("paste", image, other, count=40):
         changed = (view != other).any(axis=2)
@@ -171,7 +171,7 @@ def test_an_overlay_hides_a_part_and_leaves_the_rest(photo):
 
 
 def test_blend_keeps_most_of_the_picture(photos):
-    image, other = (photo.astype(float) for photo in plain(photos[:2], SIZE))
+    image, other = (photo.astype(float) for photo in resize_pixels(photos[:2], SIZE))
     shares = []
     for view in views("blend", image.astype(np.uint8), other.astype(np.uint8)):
         share = ((view - other) * (image - other)).sum() / ((image - other) ** 2).sum()

@@ -11,10 +11,10 @@ import torch
 from edgesim.errors import UsageError
 from edgesim.models.encoder import EncoderConfig
 from edgesim.models.stages import Stage
-from edgesim.training.checkpoint import load_encoder, weights_sha256
 from edgesim.training.config import AugmentConfig, TrainingConfig
 from edgesim.training.metric_learning import Trainer, train
 from tests.training.pictures import corner_squares
+from tests.training.runs import check_resumes, digest
 
 SMALL = TrainingConfig(
     name="small",
@@ -51,10 +51,6 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def digest(run):
-    return weights_sha256(load_encoder(run)[0])
-
-
 @pytest.mark.parametrize("loss", ["ms", "ce"])
 def test_it_learns_to_tell_classes_apart(images, tmp_path, loss):
     upright = AugmentConfig(crop_area_min=0.9, rotation_share=0, flip_share=0, paste_share=0, overlay_share=0)
@@ -78,24 +74,7 @@ def test_it_learns_to_tell_classes_apart(images, tmp_path, loss):
     ],
 )
 def test_an_interrupted_run_resumes_to_the_same_weights(images, tmp_path, monkeypatch, settings):
-    config = dataclasses.replace(SMALL, **settings)
-    train(config, images, None, tmp_path / "whole", "cpu")
-
-    whole_epoch, epochs = Trainer.train_epoch, []
-
-    def interrupted(self, bar):
-        epochs.append(self.epoch)
-        if len(epochs) == 3:
-            raise KeyboardInterrupt
-        return whole_epoch(self, bar)
-
-    monkeypatch.setattr(Trainer, "train_epoch", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train(config, images, None, tmp_path / "parts", "cpu")
-    unfinished = digest(tmp_path / "parts")
-    train(config, images, None, tmp_path / "parts", "cpu")
-    assert epochs == [0, 1, 2, 2, 3]
-    assert digest(tmp_path / "parts") == digest(tmp_path / "whole") != unfinished
+    check_resumes(dataclasses.replace(SMALL, **settings), images, tmp_path, monkeypatch)
 
 
 def test_the_seed_decides(images, tmp_path):

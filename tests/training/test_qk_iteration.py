@@ -13,16 +13,17 @@ from edgesim.errors import UsageError
 from edgesim.model_spec import ModelSpec
 from edgesim.models.encoder import Encoder, EncoderConfig, embed_pixels
 from edgesim.models.stages import Stage
+from edgesim.preprocess import resize_pixels
 from edgesim.training import metric_learning
 from edgesim.training.checkpoint import load_encoder, save_encoder, weights_sha256
 from edgesim.training.config import TrainingConfig
-from edgesim.training.copy_augment import plain
 from edgesim.training.datasets import ImageSet
 from edgesim.training.metric_learning import Trainer, train
 from edgesim.training.qk import FixedKeys, nearest_key_loss
 from edgesim.training.qk_iteration import KeySide, QKConfig, QKIteration, key_crops
 from tests.helpers import photo
 from tests.training.pictures import corner_squares
+from tests.training.runs import check_resumes, digest
 
 CPU = torch.device("cpu")
 ENCODER = EncoderConfig(
@@ -87,7 +88,7 @@ def test_keys_are_the_encoders_descriptors_in_16_bits(size):
     pixels = np.random.default_rng(0).integers(0, 256, (20, size, size, 3)).astype(np.uint8)
     side = KeySide(encoder(), SPEC, pixels, CPU, "float32")
     side.renew()
-    expected = torch.from_numpy(embed_pixels(encoder(), SPEC, plain(pixels, 16)))
+    expected = torch.from_numpy(embed_pixels(encoder(), SPEC, resize_pixels(pixels, 16)))
     assert side.keys.table.dtype == side.features.dtype == torch.bfloat16
     torch.testing.assert_close(side.keys.rows(slice(0, 20)), expected, rtol=0.02, atol=0.01)
 
@@ -235,28 +236,9 @@ def test_wrong_settings_are_refused(changes, message):
         QKConfig(**changes)
 
 
-def digest(run):
-    return weights_sha256(load_encoder(run)[0])
-
-
 def test_an_interrupted_run_resumes_to_the_same_weights(images, tmp_path, monkeypatch):
-    train(SMALL, images, None, tmp_path / "whole", "cpu")
     train(dataclasses.replace(SMALL, seed=1), images, None, tmp_path / "other", "cpu")
-    whole_epoch, epochs = Trainer.train_epoch, []
-
-    def interrupted(self, bar):
-        epochs.append(self.epoch)
-        if len(epochs) == 3:
-            raise KeyboardInterrupt
-        return whole_epoch(self, bar)
-
-    monkeypatch.setattr(Trainer, "train_epoch", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train(SMALL, images, None, tmp_path / "parts", "cpu")
-    unfinished = digest(tmp_path / "parts")
-    train(SMALL, images, None, tmp_path / "parts", "cpu")
-    assert epochs == [0, 1, 2, 2, 3]
-    assert digest(tmp_path / "parts") == digest(tmp_path / "whole") != unfinished
+    check_resumes(SMALL, images, tmp_path, monkeypatch)
     assert digest(tmp_path / "other") != digest(tmp_path / "whole")
 
 

@@ -1,7 +1,9 @@
 """SQLite as edgesim uses it: connections, transactions, and its errors in the words of ours.
 
-Everything is journalled by rollback (journal_mode DELETE) and synchronised to the disk in full, so that a
-commit that has returned survives a power cut, and a folder on a read-only medium can be read.
+Everything is journalled by rollback and synchronised to the disk in full, so that a commit that has
+returned survives a power cut. The journal is kept and its head overwritten (journal_mode PERSIST): with
+DELETE, a power cut just after the commit can bring the journal back, and undo the commit; and SD cards are
+spared the making and removing of a file. A folder on a read-only medium can be read.
 """
 
 from __future__ import annotations
@@ -11,18 +13,45 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgesim.errors import EdgesimError, IndexStoreError, StorageError
+from edgesim.errors import DamagedIndexError, EdgesimError, IndexStoreError, StorageError
+from edgesim.runtime.entry import one_line
 
 ENTRIES_FILE = "entries.sqlite3"
 # How many seconds a connection waits for another one's lock. A commit takes milliseconds, so a longer wait
 # means that somebody holds on to it.
 BUSY_TIMEOUT = 10.0
+# Of a new index, in bytes. A commit writes each page that it changes twice: bench/bench_index_writes.py.
+PAGE_SIZE = 512
+# What a large commit leaves of the journal, in bytes. Our choice.
+_JOURNAL_BYTES = 1 << 20
+# Of a journal that undoes the creation of a file: its first 8 bytes, and where the number of pages before is.
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+_PAGES_BEFORE = slice(16, 20)
+
+
+def exists(folder: Path) -> bool:
+    """Return whether there is an index in `folder`, damaged or not.
+
+    What a killed creation leaves is none: an empty file, or one with a journal that empties it.
+    """
+    path = folder / ENTRIES_FILE
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    try:
+        with (folder / f"{ENTRIES_FILE}-journal").open("rb") as stream:
+            head = stream.read(_PAGES_BEFORE.stop)
+    except OSError:
+        return True
+    return not (head.startswith(_JOURNAL_MAGIC) and not any(head[_PAGES_BEFORE]))
 
 
 def connect_to_write(folder: Path, *, create: bool = False) -> sqlite3.Connection:
     """Open the index in `folder` for reading and writing."""
     with closed_on_failure(_connect(folder, "rwc" if create else "rw")) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")
+        if create:
+            connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+        connection.execute("PRAGMA journal_mode = PERSIST")
+        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
@@ -37,12 +66,14 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
             if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
                 raise
             # A writer was killed amid a commit. Only a connection that may write can undo the half of it.
-            with contextlib.closing(_connect(folder, "rw")) as writer:
+            with contextlib.closing(connect_to_write(folder)) as writer:
                 writer.execute("SELECT 1 FROM sqlite_master").fetchone()
         return connection
 
 
 def _connect(folder: Path, mode: str) -> sqlite3.Connection:
+    if mode != "rwc" and not exists(folder):
+        raise IndexStoreError(f"{folder}: no index there; make one with: edgesim index add {folder} PATH")
     uri = f"{(folder / ENTRIES_FILE).absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
 
@@ -86,16 +117,28 @@ def reported(folder: Path) -> Iterator[None]:
     """Turn SQLite's errors into `IndexStoreError` or `StorageError` about the index in `folder`."""
     try:
         yield
+    except sqlite3.ProgrammingError:  # our caller's defect, such as use in two threads
+        raise
     except sqlite3.Error as error:
         raise _translated(folder, error) from error
     except UnicodeDecodeError as error:  # text, or a message about it, that is none
         raise damaged(folder, error) from error
 
 
-def damaged(folder: Path, detail: object) -> IndexStoreError:
+def damaged(folder: Path, detail: object) -> DamagedIndexError:
     """Return the error for an index whose content makes no sense."""
-    return IndexStoreError(
-        f"{folder}: {ENTRIES_FILE} is damaged ({detail}); restore it from a copy, or make a new index"
+    detail = one_line(detail)
+    return DamagedIndexError(
+        f"{folder}: {ENTRIES_FILE} is damaged ({detail}); restore it from a copy, or save what can be saved "
+        f"with: edgesim index repair {folder} --out NEW",
+        detail,
+    )
+
+
+def not_writable(folder: Path) -> StorageError:
+    """Return the error for an index that cannot be written to."""
+    return StorageError(
+        f"{folder}: read-only, or not yours to write; make it writable and run the same command again"
     )
 
 
@@ -115,13 +158,12 @@ def _translated(folder: Path, error: sqlite3.Error) -> EdgesimError:
                 "make it writable and run the command again"
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return StorageError(
-                f"{folder}: read-only, or not yours to write; make it writable and run the same command again"
-            )
+            return not_writable(folder)
         case sqlite3.SQLITE_IOERR:
             return StorageError(f"{folder}: the disk fails ({error}); check it")
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:
             # SQLITE_ERROR: our statements are sound, so a table is missing.
-            return IndexStoreError(f"{folder}: {ENTRIES_FILE} is not an index of edgesim ({error})")
+            message = f"{folder}: {ENTRIES_FILE} is not an index of edgesim ({one_line(error)})"
+            return DamagedIndexError(message, f"not an index of edgesim: {one_line(error)}")
         case _:
             return damaged(folder, error)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgesim.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,9 +58,23 @@ def entry_path(path: str | Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100
 
 
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Raise `UsageError` for a label that is not valid UTF-8."""
+    for key, value in labels.items():
+        try:
+            f"{key}={value}".encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"the label {key!r}={value!r} is not valid UTF-8") from error
+
+
 def format_labels(labels: dict[str, str]) -> str:
     """Return labels as the command line takes them: `key=value`, separated by spaces."""
     return " ".join(f"{key}={value}" for key, value in labels.items())
+
+
+def one_line(text: object) -> str:
+    """Return what damage may have put into a message, with `?` for whatever is not printable."""
+    return "".join(character if character.isprintable() else "?" for character in str(text))
 
 
 def printable(path: str | Path) -> str:

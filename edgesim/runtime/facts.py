@@ -10,12 +10,10 @@ from typing import Any
 
 from edgesim.builtin import ENCODERS, bundle_folder
 from edgesim.bundle import Bundle
-from edgesim.errors import BundleError, EncoderMismatchError, IndexStoreError
+from edgesim.errors import BundleError, EncoderMismatchError
 from edgesim.model_spec import ModelSpec
 from edgesim.runtime.database import damaged
 from edgesim.runtime.keys import KeyModel
-
-FORMAT_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,7 @@ class IndexFacts:
     @classmethod
     def of(cls, bundle: Bundle, keys: KeyModel | None = None) -> IndexFacts:
         """Return the facts for a new index that a bundle will search."""
-        location = _builtin_name(bundle) or str(bundle.folder.absolute())
+        location = _builtin_name(bundle) or str(bundle.location.absolute())
         return cls(encoder_id=bundle.encoder_id, spec=bundle.spec, bundle=location, keys=keys)
 
     @property
@@ -50,9 +48,15 @@ class IndexFacts:
         if bundle.encoder_id != self.encoder_id:
             raise EncoderMismatchError(
                 f"{folder}: made with {self.bundle}, the encoder {self.title}, and "
-                f"{_builtin_name(bundle) or bundle.folder} holds the encoder {bundle.title}, whose vectors "
-                "cannot be compared; pass --encoder with the first, or make a new index with the second"
+                f"{_builtin_name(bundle) or bundle.location} holds the encoder {bundle.title}, whose vectors "
+                "cannot be compared; pass --encoder with the first, or make a new index with the second "
+                f"(they differ in {self._difference(bundle)})"
             )
+
+    def _difference(self, bundle: Bundle) -> str:
+        mine, other = self.spec.to_dict(), bundle.spec.to_dict()
+        names = [name for name in mine if name != "name" and mine[name] != other[name]]
+        return ", ".join(f"{name}: {mine[name]} and {other[name]}" for name in names) or "weights"
 
     def check_keys(self, folder: Path, keys: KeyModel | None) -> None:
         """Raise `EncoderMismatchError` unless new vectors come from where those of the index come from.
@@ -69,6 +73,23 @@ class IndexFacts:
             f"be mixed with them; {cure}, or make a new index with the second"
         )
 
+    def check_same(self, folder: Path, source: Path, encoder_id: str, keys: KeyModel | None) -> None:
+        """Raise `EncoderMismatchError` unless the vectors in `source` may be taken into the index `folder`.
+
+        Args:
+            folder: of the index.
+            source: where the vectors are.
+            encoder_id: of the encoder that `source` was made for.
+            keys: the key model that they come from, None for the encoder itself.
+        """
+        if (encoder_id, keys) == (self.encoder_id, self.keys):
+            return
+        theirs = f"the encoder {encoder_id}" if keys is None else f"the key model {keys.title}"
+        raise EncoderMismatchError(
+            f"{folder}: holds vectors of {self._source(self.keys)}, and {source} those of {theirs}, which "
+            "cannot be compared with them; make a new index with the second"
+        )
+
     def _source(self, keys: KeyModel | None) -> str:
         return f"the encoder {self.title}" if keys is None else f"the key model {keys.title}"
 
@@ -77,25 +98,17 @@ class IndexFacts:
         # Left out of an ordinary index, as older ones lack it.
         keys = {"key_model_id": self.keys.encoder_id, "key_model_name": self.keys.name} if self.keys else {}
         return {
-            "format_version": str(FORMAT_VERSION),
             "encoder_id": self.encoder_id,
             "encoder_name": self.spec.name,
             "embedding_dim": str(self.spec.embedding_dim),
             "spec": json.dumps(self.spec.to_dict()),
             "bundle": os.fsencode(self.bundle),
-            "generation": "0",
             **keys,
         }
 
     @classmethod
     def from_rows(cls, folder: Path, rows: dict[str, Any]) -> IndexFacts:
-        """Read the table `meta` of the index in `folder`. Raises `IndexStoreError` for another format."""
-        version = rows.get("format_version")
-        if version != str(FORMAT_VERSION):
-            raise IndexStoreError(
-                f"{folder}: index format {version}, this edgesim reads format {FORMAT_VERSION}; "
-                "make the index again, or install the matching edgesim"
-            )
+        """Read what `to_rows` returned, of the index in `folder`; `IndexStoreError` if it is damaged."""
         try:
             spec = ModelSpec.from_dict(json.loads(rows["spec"]))
             keys = None

@@ -6,6 +6,7 @@ M, ef_construction and ef_search are the paper's parameters; their values are ou
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 
 import numpy as np
@@ -13,11 +14,20 @@ from numpy.typing import NDArray
 
 from edgesim.errors import missing_dependency
 
-M = 16
-EF_CONSTRUCTION = 128
-EF_SEARCH = 64
 # Entries are inserted by so many at a time: Ctrl-C is heeded in between.
 _CHUNK = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class HnswParameters:
+    """M, ef_construction and ef_search of the paper."""
+
+    m: int = 16
+    ef_construction: int = 128
+    ef_search: int = 64
+
+
+DEFAULTS = HnswParameters()
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -33,9 +43,13 @@ class Graph:
 
     Raises:
         MissingDependencyError: hnswlib is not installed.
+
+    Attributes:
+        parameters: of these, `ef_search` may be changed at any time.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, parameters: HnswParameters = DEFAULTS) -> None:
+        self.parameters = parameters
         try:
             import hnswlib
         except ModuleNotFoundError as error:
@@ -43,10 +57,12 @@ class Graph:
         self._graph = hnswlib.Index("ip", dim)
 
     @classmethod
-    def build(cls, ids: Ids, vectors: Vectors) -> Graph:
+    def build(cls, ids: Ids, vectors: Vectors, parameters: HnswParameters = DEFAULTS) -> Graph:
         """Return the graph of the entries with ids (N,) and vectors (N, D)."""
-        graph = cls(vectors.shape[1])
-        graph._graph.init_index(max_elements=len(ids), M=M, ef_construction=EF_CONSTRUCTION)
+        graph = cls(vectors.shape[1], parameters)
+        graph._graph.init_index(
+            max_elements=len(ids), M=parameters.m, ef_construction=parameters.ef_construction
+        )
         graph._insert(ids, vectors)
         return graph
 
@@ -69,6 +85,10 @@ class Graph:
         """Return the ids in the graph, those marked as removed included."""
         return set(self._graph.get_ids_list())
 
+    def vectors(self, ids: Ids) -> Vectors:
+        """Return the vectors (N, D) of ids (N,) that are in the graph and not marked as removed."""
+        return np.asarray(self._graph.get_items(ids, return_type="numpy"), dtype=np.float32)
+
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Add entries with ids (N,) and vectors (N, D)."""
         self._graph.resize_index(self._graph.get_current_count() + len(ids))
@@ -89,7 +109,7 @@ class Graph:
 
         None if the graph does not lead to k entries: there are fewer, or too many equal ones.
         """
-        self._graph.set_ef(max(EF_SEARCH, k))
+        self._graph.set_ef(max(self.parameters.ef_search, k))
         try:
             ids, distances = self._graph.knn_query(vector[None], k, num_threads=1)
         except RuntimeError:

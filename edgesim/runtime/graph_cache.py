@@ -19,16 +19,22 @@ import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+import numpy as np
+
 from edgesim.errors import StorageError
 from edgesim.files import sha256_file, write_atomic
+from edgesim.runtime.digests import vector_digest
 from edgesim.runtime.facts import IndexFacts
 from edgesim.runtime.graph import Graph
-from edgesim.runtime.store import EntryStore
+from edgesim.runtime.graph_settings import read_parameters
+from edgesim.runtime.reader import EntryReader, Version
 
 GRAPH_FILE = "graph.hnsw"
 GRAPH_FACTS_FILE = "graph.json"
 # Removed entries stay in a graph, marked; beyond this share of them it is built anew. Our choice.
 MAX_REMOVED_SHARE = 0.25
+# So many vectors of a graph are compared at a time.
+_PART = 1000
 
 State = Literal["fresh", "stale", "damaged", "missing"]
 
@@ -39,23 +45,23 @@ class GraphCache:
     def __init__(self, folder: Path, facts: IndexFacts) -> None:
         self._folder, self._facts = folder, facts
 
-    def state(self, generation: int) -> State:
-        """Return whether the files hold the graph of that generation of the entries."""
-        state, stream = self._open(generation)
+    def state(self, version: Version | None) -> State:
+        """Return whether the files hold the graph of that version of the entries, or with None of any."""
+        state, stream = self._open(version)
         if stream is not None:
             stream.close()
         return state
 
-    def load(self, generation: int | None) -> tuple[State, Graph | None]:
+    def load(self, version: Version | None) -> tuple[State, Graph | None]:
         """Return the state of the files and, if it is fresh, the graph.
 
         Args:
-            generation: of the entries; None if an older one will do.
+            version: of the entries; None if another one will do.
 
         Raises:
             MissingDependencyError: there is a fresh graph, and hnswlib is not installed.
         """
-        state, stream = self._open(generation)
+        state, stream = self._open(version)
         if stream is None:
             return state, None
         with stream:
@@ -67,11 +73,32 @@ class GraphCache:
                 return "damaged", None
         return state, graph
 
-    def _open(self, generation: int | None) -> tuple[State, BinaryIO | None]:
+    def _open(self, version: Version | None) -> tuple[State, BinaryIO | None]:
+        facts = self._read_facts()
+        state, stream = self._compare(facts, version)
+        if state == "damaged" and self._read_facts() != facts:
+            # A writer has replaced the graph between our reading of the two files.
+            return self._open(version)
+        return state, stream
+
+    def _read_facts(self) -> bytes | None:
         try:
-            made_from = json.loads((self._folder / GRAPH_FACTS_FILE).read_bytes())
+            return (self._folder / GRAPH_FACTS_FILE).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return b""
+
+    def _compare(self, facts: bytes | None, version: Version | None) -> tuple[State, BinaryIO | None]:
+        """Return the state of the graph that `facts` describe and, if it is fresh, the open file."""
+        if facts is None:
+            return "missing", None
+        try:
+            made_from = json.loads(facts)
             digest = made_from.pop("sha256")
-            expected = self._made_from(made_from["generation"] if generation is None else generation)
+            if version is None:
+                version = Version(made_from["generation"], made_from.get("vectors"))
+            expected = self._made_from(version)
             stream = (self._folder / GRAPH_FILE).open("rb")
         except FileNotFoundError:
             return "missing", None
@@ -85,10 +112,11 @@ class GraphCache:
             return "damaged", None
         return "fresh", stream
 
-    def _made_from(self, generation: int) -> dict[str, Any]:
+    def _made_from(self, version: Version) -> dict[str, Any]:
         keys = self._facts.keys
         return {
-            "generation": generation,
+            "generation": version.generation,
+            **({} if version.vectors is None else {"vectors": version.vectors}),
             "encoder_id": self._facts.encoder_id,
             **({"key_model_id": keys.encoder_id} if keys else {}),
             "embedding_dim": self._facts.spec.embedding_dim,
@@ -97,31 +125,40 @@ class GraphCache:
             "platform": f"{sys.byteorder}-endian, {8 * struct.calcsize('P')} bits",
         }
 
-    def refresh(self, store: EntryStore, *, anew: bool = False) -> None:
+    def refresh(self, store: EntryReader, *, anew: bool = False) -> None:
         """Bring the files up to the entries: add and mark what has changed, or build the graph `anew`.
 
         Raises:
             MissingDependencyError: hnswlib is not installed.
             StorageError: they cannot be written.
         """
-        if not anew and self.state(store.generation()) == "fresh":
+        if not anew and self.state(store.version()) == "fresh":
             return
         graph = None if anew else self.load(None)[1]
         held = graph.ids() if graph else set()
         with store.snapshot():
-            generation = store.generation()
+            version = store.version()
             live = set(store.ids())
-            if not _can_be_updated(held, live):
+            fits = graph is not None and _can_be_updated(held, live)
+            if graph is None or not fits or not holds_vectors(graph, held & live, store):
                 graph, held = None, set()
             ids, vectors = store.vectors(after=max(held, default=0))
         if graph is None:
-            graph = Graph.build(ids, vectors)
+            graph = Graph.build(ids, vectors, read_parameters(store))
         else:
             graph.mark_removed(held - live)
             graph.add(ids, vectors)
-        self._save(graph, generation)
+        self.save(graph, version)
 
-    def _save(self, graph: Graph, generation: int) -> None:
+    def removed_share(self, store: EntryReader) -> float:
+        """Return which share of the graph are removed entries; 0 if there is no fresh graph."""
+        with store.snapshot():
+            graph, live = self.load(store.version())[1], set(store.ids())
+        held = graph.ids() if graph else live
+        return len(held - live) / max(1, len(held))
+
+    def save(self, graph: Graph, version: Version) -> None:
+        """Write the graph of that version of the entries. Raises `StorageError`."""
         try:
             descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=f".{GRAPH_FILE}.")
             temporary = Path(name)
@@ -130,6 +167,8 @@ class GraphCache:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(descriptor)
                 digest = sha256_file(temporary)
+                # So that facts never stand beside a graph that they do not describe: that would be damage.
+                (self._folder / GRAPH_FACTS_FILE).unlink(missing_ok=True)
                 temporary.replace(self._folder / GRAPH_FILE)
             except BaseException:
                 temporary.unlink(missing_ok=True)
@@ -140,7 +179,7 @@ class GraphCache:
             raise StorageError(
                 f"{self._folder / GRAPH_FILE}: cannot be written ({error.strerror})"
             ) from error
-        made_from = {**self._made_from(generation), "sha256": digest}
+        made_from = {**self._made_from(version), "sha256": digest}
         write_atomic(self._folder / GRAPH_FACTS_FILE, (json.dumps(made_from, indent=2) + "\n").encode())
 
     def delete(self) -> None:
@@ -148,6 +187,22 @@ class GraphCache:
         for name in (GRAPH_FACTS_FILE, GRAPH_FILE):
             with contextlib.suppress(OSError):
                 (self._folder / name).unlink()
+
+
+def holds_vectors(graph: Graph, ids: set[int], store: EntryReader) -> bool:
+    """Return whether a graph holds the vectors of the entries under these ids, and not others' of those ids.
+
+    A graph that came from a copy of the index, or from another one, may hold what these files never held.
+    """
+    if not ids:
+        return True
+    digests = store.vector_digests(up_to=max(ids))
+    rising = np.array(sorted(ids), dtype=np.int64)
+    for part in np.array_split(rising, -(-len(rising) // _PART)):
+        for entry_id, vector in zip(part.tolist(), graph.vectors(part), strict=True):
+            if vector_digest(entry_id, vector.astype("<f4").tobytes()) != digests.get(entry_id):
+                return False
+    return True
 
 
 def _can_be_updated(held: set[int], live: set[int]) -> bool:

@@ -18,17 +18,25 @@ from numpy.typing import NDArray
 
 from edgesim.bundle import Bundle
 from edgesim.errors import EncoderMismatchError, StorageError, UsageError
-from edgesim.runtime.database import ENTRIES_FILE
-from edgesim.runtime.entry import Entry, NewEntry, entry_path
+from edgesim.runtime.entry import Entry, NewEntry, check_labels
 from edgesim.runtime.facts import IndexFacts
-from edgesim.runtime.graph import Graph, hnswlib_installed
-from edgesim.runtime.graph_cache import GRAPH_FACTS_FILE, GRAPH_FILE, GraphCache
+from edgesim.runtime.graph import hnswlib_installed
+from edgesim.runtime.graph_cache import GraphCache
+from edgesim.runtime.graph_settings import SETTING, GraphSettings, choose_graph, read_graph_settings
+from edgesim.runtime.index_stats import index_stats
 from edgesim.runtime.keys import KeyModel
+from edgesim.runtime.label_filter import LabelFilter
+from edgesim.runtime.search import Search
+from edgesim.runtime.selection import LabelChange, Selection
 from edgesim.runtime.store import EntryStore
+from edgesim.thresholds import Verdict
 
-# Up to here a search compares with every entry, which is exact and takes a few milliseconds even on a
-# Raspberry Pi; a graph would not be worth its memory. Our choice.
+# Up to here a search compares with every entry. HNSW is faster from some thousands on (bench/bench_search.py)
+# by less time than the encoder takes; a graph is not worth its memory and its writes. Our choice.
 EXACT_LIMIT = 10_000
+
+# Above this share of removed entries in it, compacting builds the graph anew, too. Our choice.
+COMPACTED_SHARE = 0.05
 
 _log = logging.getLogger("edgesim")
 
@@ -42,12 +50,16 @@ class Match:
         path: absolute path of the image found.
         labels: its labels.
         entry_id: names that path with that content.
+        score: the similarity, normalised where the index has a background; None where it is not calibrated.
+        verdict: what the score means, `match`, `unsure` or `no match`; None where it is not calibrated.
     """
 
     similarity: float
     path: str
     labels: dict[str, str]
     entry_id: int
+    score: float | None = None
+    verdict: Verdict | None = None
 
 
 class Index:
@@ -66,10 +78,7 @@ class Index:
         self.folder, self.facts = store.folder, store.facts
         self._store, self._exact_limit = store, exact_limit
         self._cache = GraphCache(store.folder, store.facts)
-        self._generation = -1
-        self._graph: Graph | None = None
-        self._vectors: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
-        self._warned = False
+        self._search = Search(store, self._cache, exact_limit)
 
     @classmethod
     def create(
@@ -131,13 +140,26 @@ class Index:
     def __len__(self) -> int:
         return self._store.count()
 
-    def entries(self) -> list[Entry]:
-        """Return all entries, in the order of their addition."""
-        return self._store.entries()
+    def entries(self, where: str | LabelFilter | None = None) -> list[Entry]:
+        """Return all entries, or those that a filter selects, in the order of their addition."""
+        selecting = _filter(where)
+        return self._store.entries() if selecting is None else self._store.entries_where(selecting)
 
     def find(self, path: str) -> Entry | None:
         """Return the entry of an absolute path, or None."""
         return self._store.find(path)
+
+    def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the ids of all entries (N,), rising, and their L2-normalised vectors (N, D)."""
+        return self._store.vectors()
+
+    def setting(self, name: str) -> Any | None:
+        """Return a JSON value that the index keeps, None if there is none of this name."""
+        return self._store.setting(name)
+
+    def set_setting(self, name: str, value: Any | None) -> None:
+        """Let the index keep a small JSON value; None removes it."""
+        self._store.set_setting(name, value)
 
     def add(self, entries: Sequence[NewEntry]) -> None:
         """Add entries, and replace those of the same path, in one commit: all of them or none.
@@ -146,70 +168,48 @@ class Index:
         """
         self._store.write(entries)
 
-    def remove(self, paths: Iterable[str | Path]) -> int:
-        """Remove the entries of files, or of all files below folders, in one commit; return how many.
+    def remove(
+        self,
+        paths: Iterable[str | Path] = (),
+        *,
+        ids: Iterable[int] = (),
+        where: str | LabelFilter | None = None,
+    ) -> int:
+        """Remove entries by path, of a file or of a folder around files, or by id; return how many.
 
-        Raises `InputError`, and removes nothing, if a path names no entry. Files are not touched.
+        With `where` those of them that it selects, or of all. In one commit; files are not touched. Raises
+        `InputError`, and removes nothing, if a path or id names no entry.
         """
-        return self._store.remove([entry_path(path) for path in paths])
+        return self._store.remove(Selection.of(paths, ids, where))
 
-    def search(self, vector: NDArray[np.float32], k: int) -> list[Match]:
+    def label(self, changes: Iterable[LabelChange]) -> int:
+        """Change labels, in one commit; return how many entries have others now.
+
+        Raises `InputError`, and changes nothing, if a path or id names no entry.
+        """
+        changes = list(changes)
+        for change in changes:
+            check_labels(change.labels)
+        return self._store.label(changes)
+
+    def search(
+        self, vector: NDArray[np.float32], k: int, where: str | LabelFilter | None = None
+    ) -> list[Match]:
         """Return the `k` entries most similar to an L2-normalised vector (D,), best first.
 
         Exact up to `exact_limit` entries, and above it when there is no valid graph; a line in the log then
-        says what to do. Among equal similarities an exact search keeps the order of addition.
+        says what to do. Among equal similarities an exact search keeps the order of addition. With `where`
+        the entries are those that the filter selects (`edgesim.runtime.label_filter`).
         """
         if k < 1:
             raise UsageError(f"k must be at least 1, got {k}")
         with self._store.snapshot():
-            self._load()
-            found = self._graph.search(vector, k) if self._graph else None
-            ids, similarities = found or self._search_exactly(vector, k)
+            ids, similarities = self._search.nearest(vector, k, _filter(where))
             return [self._match(int(i), float(s)) for i, s in zip(ids, similarities, strict=True)]
 
     def _match(self, entry_id: int, similarity: float) -> Match:
         entry = self._store.entry(entry_id)
         return Match(similarity, entry.path, entry.labels, entry_id)
-
-    def _load(self) -> None:
-        """Load the graph or the vectors, unless the ones at hand are those of the last commit."""
-        generation = self._store.generation()
-        if generation == self._generation:
-            return
-        self._generation, self._graph, self._vectors = generation, None, None
-        state: str = "missing"
-        if (self.folder / GRAPH_FACTS_FILE).exists() and hnswlib_installed():
-            state, self._graph = self._cache.load(generation)
-        if self._graph is None:
-            self._vectors = self._store.vectors()
-            if len(self._vectors[0]) > self._exact_limit:
-                self._warn_of_exact_search(len(self._vectors[0]), state)
-
-    def _warn_of_exact_search(self, count: int, state: str) -> None:
-        if self._warned:
-            return
-        self._warned = True
-        if hnswlib_installed():
-            reason, cure = f"the search graph is {state}", f"edgesim index rebuild {self.folder}"
-        else:
-            reason, cure = "hnswlib is not installed", "pip install 'edgesim[hnsw]'"
-        _log.warning(
-            "%s: %s, so %d entries are searched exactly; for speed run: %s", self.folder, reason, count, cure
-        )
-
-    def _search_exactly(
-        self, vector: NDArray[np.float32], k: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        if self._vectors is None:
-            self._vectors = self._store.vectors()
-        ids, vectors = self._vectors
-        similarities = vectors @ vector
-        rows = np.arange(len(ids))
-        if k < len(ids):
-            # All that reach the k-th best, so that the order decides among equals, and not the partition.
-            rows = np.flatnonzero(similarities >= np.partition(similarities, -k)[-k])
-        rows = rows[np.argsort(-similarities[rows], kind="stable")][:k]
-        return ids[rows], similarities[rows]
 
     def refresh_graph(self) -> None:
         """Bring the search graph up to the entries, if there are enough of them to need one.
@@ -226,50 +226,50 @@ class Index:
 
     def _refresh_cache(self, *, anew: bool = False) -> None:
         self._cache.refresh(self._store, anew=anew)
-        self._generation = -1  # so that the next search loads the graph
+        self._search.forget()
 
-    def rebuild_graph(self) -> bool:
+    def rebuild_graph(self, recall: float | None = None, k: int = 10) -> bool:
         """Build the search graph anew; return False if there are too few entries to need one.
 
-        Raises `MissingDependencyError` if hnswlib is not installed.
+        With `recall` its parameters are chosen so that searches find that share of the `k` nearest, see
+        `choose_graph`; the index keeps them. Raises `MissingDependencyError` if hnswlib is not installed.
         """
         if len(self) <= self._exact_limit:
             self._cache.delete()
             return False
-        self._refresh_cache(anew=True)
+        if recall is None:
+            self._refresh_cache(anew=True)
+            return True
+        with self._store.snapshot():
+            version, (ids, vectors) = self._store.version(), self._store.vectors()
+        graph, settings = choose_graph(ids, vectors, recall, k)
+        self._store.set_setting(SETTING, settings.to_dict())
+        self._cache.save(graph, version)
+        self._search.forget()
         return True
 
-    def stats(self) -> dict[str, Any]:
-        """Return figures about the index, in plain JSON types.
+    def graph_settings(self) -> GraphSettings | None:
+        """Return how the search graph is built and searched, None as long as no recall was asked for."""
+        return read_graph_settings(self._store)
 
-        `entries`, `embedding_dim`, `encoder`, `encoder_id`, `key_model` and `key_model_id` (None where the
-        vectors come from the encoder), `bundle`, `generation` (commits that changed the vectors), `search`
-        (`exact` or `hnsw`), `graph` (`not needed`, `fresh`, `stale`, `damaged`, `missing` or `no hnswlib`),
-        `bytes` (of each file) and `labels` (key -> `entries` that have it and different `values`).
+    def compact(self) -> bool:
+        """Give back the room of removed entries, in the file and in the graph; return if that was built anew.
+
+        That takes as much room as the index for a while. A power cut at any instant is harmless.
         """
-        entries = len(self)
-        graph = self._graph_state(entries)
-        files = [self.folder / name for name in (ENTRIES_FILE, GRAPH_FILE, GRAPH_FACTS_FILE)]
-        labels = self._store.label_counts()
-        keys = self.facts.keys
-        return {
-            "entries": entries,
-            "embedding_dim": self.facts.spec.embedding_dim,
-            "encoder": self.facts.spec.name,
-            "encoder_id": self.facts.encoder_id,
-            "key_model": keys.name if keys else None,
-            "key_model_id": keys.encoder_id if keys else None,
-            "bundle": self.facts.bundle,
-            "generation": self._store.generation(),
-            "search": "hnsw" if graph == "fresh" else "exact",
-            "graph": graph,
-            "bytes": {file.name: file.stat().st_size for file in files if file.exists()},
-            "labels": {key: {"entries": count, "values": values} for key, (count, values) in labels.items()},
-        }
+        self._store.vacuum()
+        self.refresh_graph()
+        if len(self) <= self._exact_limit or not hnswlib_installed():
+            return False
+        anew = self._cache.removed_share(self._store) > COMPACTED_SHARE
+        if anew:
+            self._refresh_cache(anew=True)
+        return anew
 
-    def _graph_state(self, entries: int) -> str:
-        if entries <= self._exact_limit:
-            return "not needed"
-        if not hnswlib_installed():
-            return "no hnswlib"
-        return self._cache.state(self._store.generation())
+    def stats(self) -> dict[str, Any]:
+        """Return figures about the index, in plain JSON types, see `index_stats`."""
+        return index_stats(self._store, self._cache, self._exact_limit)
+
+
+def _filter(where: str | LabelFilter | None) -> LabelFilter | None:
+    return LabelFilter.parse(where) if isinstance(where, str) else where

@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from edgesim.errors import ImageError, UsageError
-from edgesim.runtime.entry import Entry, NewEntry, entry_path
+from edgesim.errors import ImageError
+from edgesim.runtime.entry import Entry, NewEntry, check_labels, entry_path
 from edgesim.runtime.index import Index
 from edgesim.runtime.keys import ImageEmbedder
 
@@ -46,6 +46,8 @@ def add_images(
     paths: Sequence[Path],
     labels: Mapping[str, str],
     progress: bool = False,
+    *,
+    refresh_graph: bool = True,
 ) -> AddReport:
     """Add image files to an index, or bring their entries up to date.
 
@@ -58,33 +60,27 @@ def add_images(
         paths: files; folders are expanded by `edgesim.files.find_images`.
         labels: merged with the labels that an entry has.
         progress: show a progress bar if stderr is a terminal.
+        refresh_graph: bring the search graph of a large index up to date at the end.
 
     Raises:
         UsageError: a label is not valid UTF-8.
         StorageError: the disk is full or read-only; the message says how many entries are committed.
         KeyboardInterrupt: Ctrl-C; what was committed before stays, nothing else; the message says how much.
     """
-    _check_labels(labels)
+    check_labels(labels)
     run = _Run(index, embedder, labels)
     try:
         for path in _with_progress(dict.fromkeys(entry_path(path) for path in paths), progress):
             run.take(path)
         run.commit()
-        index.refresh_graph()
+        if refresh_graph:
+            index.refresh_graph()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"interrupted; {len(index)} entries are committed in {index.folder}, "
             "run the same command again to go on"
         ) from None
     return run.report
-
-
-def _check_labels(labels: Mapping[str, str]) -> None:
-    for key, value in labels.items():
-        try:
-            f"{key}={value}".encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(f"the label {key!r}={value!r} is not valid UTF-8") from error
 
 
 def _with_progress(paths: Iterable[str], progress: bool) -> Iterable[str]:

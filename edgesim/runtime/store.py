@@ -1,63 +1,56 @@
 """The entries of an index in one SQLite file: the source of truth for vectors, paths and labels.
 
-    meta      format_version, encoder_id, encoder_name, embedding_dim, spec (JSON), bundle, generation;
-              key_model_id and key_model_name where the vectors come from a key model
-    entries   one row an image: absolute path, SHA-256, size and mtime of the file, float32 vector
-    labels    keys and values, of an entry
-
 An id names one path with one content and is never given again: a changed file gets a new one. `generation`
-counts the commits that changed the set of vectors; whoever holds a copy of them compares it.
+counts the commits that changed the set of vectors; whoever holds a copy of them compares it. The tables are
+described in `edgesim.runtime.schema`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.errors import IndexStoreError, InputError, StorageError
+from edgesim.files import sync_folder
 from edgesim.runtime.database import (
-    ENTRIES_FILE,
-    check_length,
     closed_on_failure,
     connect_to_read,
     connect_to_write,
-    damaged,
+    not_writable,
     reported,
     transaction,
 )
+from edgesim.runtime.digests import digest
 from edgesim.runtime.entry import Entry, NewEntry
 from edgesim.runtime.facts import IndexFacts
-
-_SCHEMA = (
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    # Paths are bytes, as not every file name is valid UTF-8.
-    "CREATE TABLE entries (id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL UNIQUE, "
-    "sha256 TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, vector BLOB NOT NULL)",
-    "CREATE TABLE labels (entry_id INTEGER NOT NULL REFERENCES entries (id) ON DELETE CASCADE, "
-    "key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (entry_id, key)) WITHOUT ROWID",
-)
+from edgesim.runtime.filtering import FilteredReader
+from edgesim.runtime.migration import migrate
+from edgesim.runtime.reader import normalised
+from edgesim.runtime.rows import Row, delete_entry, insert_entry, update_entry
+from edgesim.runtime.schema import FORMAT_VERSION, create_tables
+from edgesim.runtime.selection import LabelChange, Selection
+from edgesim.runtime.tally import Tally, write_tally
 
 
-class EntryStore:
+class EntryStore(FilteredReader):
     """The open entries of the index in `folder`; for use in one thread.
 
     Every method raises `IndexStoreError` when the file is damaged or another program holds it, and
     `StorageError` when the disk is full, read-only or failing.
     """
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection, facts: IndexFacts) -> None:
-        self.folder, self.facts = folder, facts
-        self._connection = connection
-
     @classmethod
     def create(cls, folder: Path, facts: IndexFacts) -> EntryStore:
         """Make an index without entries; raises `IndexStoreError` if one is there."""
+        made = [path for path in (folder, *folder.absolute().parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
@@ -69,197 +62,168 @@ class EntryStore:
                 # What a killed `create` left is an empty file, and may be filled now.
                 if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
                     raise IndexStoreError(f"{folder}: holds an index already")
-                for statement in _SCHEMA:
-                    connection.execute(statement)
-                connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.to_rows().items())
-            return cls(folder, connection, facts)
+                create_tables(connection, facts.to_rows())
+            for path in (folder, *(path.parent for path in made)):
+                sync_folder(path)
+            return cls(folder, connection)
 
     @classmethod
     def open(cls, folder: Path, *, read_only: bool) -> EntryStore:
-        """Open an index; read-only, nothing is written to its folder."""
-        if not exists(folder):
-            raise IndexStoreError(f"{folder}: no index there; make one with: edgesim index add {folder} PATH")
+        """Open an index; read-only, nothing is written to its folder, else one of format 1 is migrated."""
         connect = connect_to_read if read_only else connect_to_write
         with reported(folder), closed_on_failure(connect(folder)) as connection:
-            with transaction(connection, "DEFERRED"):
-                check_length(folder, connection)
-                rows = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-            return cls(folder, connection, IndexFacts.from_rows(folder, rows))
+            store = cls(folder, connection)
+            if store.format_version == 1 and not read_only:
+                store._migrate()
+            return store
 
-    def close(self) -> None:
-        """Close the file; the store cannot be used afterwards."""
-        self._connection.close()
-
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Let all reads inside see the same state, whatever others commit meanwhile."""
-        with reported(self.folder), transaction(self._connection, "DEFERRED"):
-            yield
-
-    def generation(self) -> int:
-        """Return how many commits have changed the set of vectors."""
-        with reported(self.folder):
-            return int(self._value("SELECT value FROM meta WHERE key = 'generation'"))
-
-    def count(self) -> int:
-        """Return the number of entries."""
-        with reported(self.folder):
-            return self._value("SELECT count(*) FROM entries")
-
-    def _value(self, query: str) -> int:
-        value: int = self._connection.execute(query).fetchone()[0]
-        return value
-
-    def ids(self) -> list[int]:
-        """Return the ids of all entries, rising."""
-        with reported(self.folder):
-            return [row[0] for row in self._connection.execute("SELECT id FROM entries ORDER BY id")]
-
-    def vectors(self, after: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return ids (N,), rising, and vectors (N, D) of the entries whose id is above `after`."""
-        with reported(self.folder):
-            rows = self._connection.execute(
-                "SELECT id, vector FROM entries WHERE id > ? ORDER BY id", (after,)
-            ).fetchall()
-        ids = np.array([row[0] for row in rows], dtype=np.int64)
-        try:
-            joined = b"".join(row[1] for row in rows)
-            vectors = np.frombuffer(joined, dtype="<f4").reshape(len(rows), self.facts.spec.embedding_dim)
-        except (TypeError, ValueError) as error:
-            raise damaged(self.folder, f"vectors: {error}") from error
-        if not _normalised(vectors):
-            raise damaged(self.folder, "a vector is not of length 1")
-        return ids, vectors
-
-    def entries(self) -> list[Entry]:
-        """Return all entries, by rising id."""
-        return self._entries("")
-
-    def entry(self, entry_id: int) -> Entry:
-        """Return the entry with an id that is in the index."""
-        found = self._entries("WHERE id = ?", entry_id)
-        if not found:
-            raise damaged(self.folder, f"entry {entry_id} is missing")
-        return found[0]
-
-    def find(self, path: str) -> Entry | None:
-        """Return the entry of an absolute path, or None."""
-        found = self._entries("WHERE path = ?", os.fsencode(path))
-        return found[0] if found else None
-
-    def _entries(self, where: str, *values: object) -> list[Entry]:
-        with reported(self.folder):
-            rows = self._connection.execute(
-                f"SELECT id, path, sha256, size, mtime_ns FROM entries {where} ORDER BY id", values
-            ).fetchall()
-            return [
-                Entry(
-                    entry_id=entry_id,
-                    path=os.fsdecode(path),
-                    sha256=sha256,
-                    size=size,
-                    mtime_ns=mtime_ns,
-                    labels=self._labels(entry_id),
-                )
-                for entry_id, path, sha256, size, mtime_ns in rows
-            ]
-
-    def _labels(self, entry_id: int) -> dict[str, str]:
-        query = "SELECT key, value FROM labels WHERE entry_id = ? ORDER BY key"
-        return dict(self._connection.execute(query, (entry_id,)).fetchall())
-
-    def label_counts(self) -> dict[str, tuple[int, int]]:
-        """Return key -> how many entries have that label, and how many different values it has."""
-        query = "SELECT key, count(*), count(DISTINCT value) FROM labels GROUP BY key ORDER BY key"
-        with reported(self.folder):
-            return {key: (entries, values) for key, entries, values in self._connection.execute(query)}
+    def _migrate(self) -> None:
+        self.vectors()  # are of the right size and length, or it ends here
+        with transaction(self._connection, "IMMEDIATE"):
+            if self.tally() is None:  # another program may have been faster
+                migrate(self.folder, self._connection)
+        self.format_version = FORMAT_VERSION
 
     def write(self, entries: Sequence[NewEntry]) -> None:
         """Add entries and replace those of the same path, in one commit."""
-        with self._writing():
+        with self._writing() as tally:
             for entry in entries:
-                self._write_entry(entry)
+                self._write_entry(tally, entry)
             if any(entry.vector is not None for entry in entries):
-                self._raise_generation()
+                tally.generation += 1
 
-    def _write_entry(self, entry: NewEntry) -> None:
-        old = self.find(entry.path)
-        if entry.vector is not None:
+    def _write_entry(self, tally: Tally, new: NewEntry) -> None:
+        old = self._find(new.path)
+        labels = {**(old.entry.labels if old else {}), **new.labels}
+        if new.vector is not None:
             if old is not None:
-                self._connection.execute("DELETE FROM entries WHERE id = ?", (old.entry_id,))
-            entry_id = self._connection.execute(
-                "INSERT INTO entries (path, sha256, size, mtime_ns, vector) VALUES (?, ?, ?, ?, ?)",
-                (os.fsencode(entry.path), entry.sha256, entry.size, entry.mtime_ns, self._blob(entry.vector)),
-            ).lastrowid
-        elif old is not None:
-            entry_id = old.entry_id
-            self._connection.execute(
-                "UPDATE entries SET size = ?, mtime_ns = ? WHERE id = ?",
-                (entry.size, entry.mtime_ns, entry_id),
+                delete_entry(self._connection, tally, old)
+            entry = Entry(
+                entry_id=tally.next_id,
+                path=new.path,
+                sha256=new.sha256,
+                size=new.size,
+                mtime_ns=new.mtime_ns,
+                labels=labels,
             )
-        else:  # another program has removed it meanwhile
-            return
-        labels = {**(old.labels if old else {}), **entry.labels}
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO labels VALUES (?, ?, ?)", [(entry_id, k, v) for k, v in labels.items()]
-        )
+            insert_entry(self._connection, tally, entry, self._blob(new.vector))
+        elif old is not None:  # and not removed by another program meanwhile
+            entry = dataclasses.replace(old.entry, size=new.size, mtime_ns=new.mtime_ns, labels=labels)
+            update_entry(self._connection, tally, entry, old)
 
     def _blob(self, vector: NDArray[np.float32]) -> bytes:
         dim = self.facts.spec.embedding_dim
-        if vector.shape != (dim,) or not _normalised(vector[None]):
+        if vector.shape != (dim,) or not normalised(vector[None]):
             raise ValueError(f"vector must be L2-normalised and have shape ({dim},), got {vector.shape}")
         return vector.astype("<f4").tobytes()
 
-    def remove(self, paths: Sequence[str]) -> int:
-        """Remove entries by absolute path, of a file or of a folder around them; return how many.
+    def remove(self, selection: Selection) -> int:
+        """Remove entries; return how many.
 
-        Raises `InputError`, and removes nothing, if a path names no entry.
+        Raises `InputError`, and removes nothing, if a path or id names no entry.
         """
-        with self._writing():
-            ids = {entry_id for path in paths for entry_id in self._ids_at(path)}
-            self._connection.executemany("DELETE FROM entries WHERE id = ?", [(i,) for i in ids])
-            self._raise_generation()
-        return len(ids)
+        with self._writing() as tally:
+            rows = self._select(selection)
+            for row in rows:
+                delete_entry(self._connection, tally, row)
+            tally.generation += bool(rows)
+        return len(rows)
 
-    def _ids_at(self, path: str) -> list[int]:
-        below = os.fsencode(path.rstrip(os.sep) + os.sep)
-        behind = below[:-1] + bytes([below[-1] + 1])
-        rows = self._connection.execute(
-            "SELECT id FROM entries WHERE path = ? OR (path >= ? AND path < ?)",
-            (os.fsencode(path), below, behind),
-        ).fetchall()
+    def label(self, changes: Iterable[LabelChange]) -> int:
+        """Change labels, all in one commit; return how many entries have others now.
+
+        Raises `InputError`, and changes nothing, if a path or id names no entry.
+        """
+        changes, changed = list(changes), set()
+        with self._writing() as tally:
+            if any(change.selection.where is not None for change in changes):
+                self.compare_facts()  # before the first change, which the stored tally does not know of
+            for change in changes:
+                for row in self._select(change.selection):
+                    kept = {k: v for k, v in row.entry.labels.items() if k not in change.removed}
+                    entry = dataclasses.replace(row.entry, labels={**kept, **change.labels})
+                    if entry != row.entry:
+                        update_entry(self._connection, tally, entry, row)
+                        changed.add(entry.entry_id)
+        return len(changed)
+
+    def _select(self, selection: Selection) -> list[Row]:
+        where = selection.where
+        selected = None if where is None else self.ids_where(where)
+        named: list[tuple[str, str | int]] = [("path", path) for path in selection.paths]
+        named += [("id", entry_id) for entry_id in selection.ids]
+        if not named:
+            named = [("id", entry_id) for entry_id in selected or []]
+        rows = {row.entry.entry_id: row for kind, name in named for row in self._rows_of(kind, name)}
+        kept = rows.keys() if selected is None else rows.keys() & set(selected)
+        return [rows[entry_id] for entry_id in sorted(kept)]
+
+    def _rows_of(self, kind: str, name: Any) -> list[Row]:
+        try:
+            rows = self._rows_at(name) if kind == "path" else self.rows("WHERE id = ?", name)
+        except OverflowError:  # no id is as large
+            rows = []
         if not rows:
             raise InputError(
-                f"{path}: not in the index {self.folder}; nothing was removed. "
-                f"See: edgesim index list {self.folder}"
+                f"{name if kind == 'path' else f'id {name}'}: not in the index {self.folder}; nothing was "
+                f"changed. See: edgesim index list {self.folder}"
             )
-        return [row[0] for row in rows]
+        return [self._checked(row) for row in rows]
 
-    def _raise_generation(self) -> None:
-        self._connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
+    def _rows_at(self, path: str) -> list[Row]:
+        self.compare_paths()
+        below = os.fsencode(path.rstrip(os.sep) + os.sep)
+        behind = below[:-1] + bytes([below[-1] + 1])
+        return self.rows("WHERE path = ? OR (path >= ? AND path < ?)", os.fsencode(path), below, behind)
+
+    def vacuum(self) -> None:
+        """Write the file anew without the room of removed entries; a power cut leaves the old or the new."""
+        with reported(self.folder):
+            self._connection.execute("VACUUM")
+
+    def set_setting(self, name: str, value: Any | None) -> None:
+        """Keep a JSON value under a name, in one commit; None removes it."""
+        with self._writing() as tally:
+            settings = self.settings()
+            if name in settings:
+                self._connection.execute("DELETE FROM settings WHERE name = ?", (name,))
+                tally.settings -= digest(name, settings[name])
+            if value is not None:
+                self._insert_setting(tally, name, json.dumps(value))
+
+    def _insert_setting(self, tally: Tally, name: str, text: str) -> None:
+        checksum = digest(name, text)
+        self._connection.execute("INSERT INTO settings VALUES (?, ?, ?)", (name, text, checksum))
+        tally.settings += checksum
+
+    def restore(
+        self, entries: Iterable[tuple[Entry, bytes]], settings: Mapping[str, str], before: Tally
+    ) -> None:
+        """Fill a new index with what was saved of another, under the ids that it had, in one commit.
+
+        Args:
+            entries: each with its vector (D,), float32 in little-endian bytes.
+            settings: name -> JSON text.
+            before: the other's tally, so that no id is given again.
+        """
+        with self._writing() as tally:
+            tally.generation, tally.next_id = before.generation + 1, before.next_id
+            for entry, vector in entries:
+                insert_entry(self._connection, tally, entry, vector)
+            for name, text in settings.items():
+                self._insert_setting(tally, name, text)
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self) -> Iterator[Tally]:
+        """Run the block in one commit, which the tally that it is given becomes part of."""
         try:
             with reported(self.folder), transaction(self._connection, "IMMEDIATE"):
-                yield
+                tally = self.tally()
+                if tally is None:  # of format 1, which is migrated by opening it to write
+                    raise not_writable(self.folder)
+                before = dataclasses.replace(tally)
+                yield tally
+                if tally != before:
+                    write_tally(self._connection, tally)
         except StorageError as error:
             raise StorageError(f"{error} ({self.count()} entries are committed)") from error
-
-
-def exists(folder: Path) -> bool:
-    """Return whether there is an index in `folder`, damaged or not.
-
-    An empty file is none: it is what a killed `create` leaves.
-    """
-    path = folder / ENTRIES_FILE
-    return path.is_file() and path.stat().st_size > 0
-
-
-def _normalised(vectors: NDArray[np.float32]) -> bool:
-    """Return whether all rows of (N, D) have length 1, or 0, which is how zeros are normalised.
-
-    A damaged exponent makes numbers that drown all others, or that are none; those are caught here.
-    """
-    squares = np.einsum("nd,nd->n", vectors, vectors)
-    return bool(np.all((np.abs(squares - 1) < 0.01) | (squares == 0)))

@@ -102,7 +102,7 @@ def test_remove_what_is_not_there(parts: Path, here: Path, capsys: Captured) -> 
     assert main(["index", "remove", "parts", "photos/0001.png", "photos/none.png"]) == 3
     assert capsys.readouterr() == (
         "",
-        f"edgesim: {here}/photos/none.png: not in the index parts; nothing was removed. "
+        f"edgesim: {here}/photos/none.png: not in the index parts; nothing was changed. "
         "See: edgesim index list parts\n",
     )
 
@@ -145,10 +145,20 @@ def test_a_large_index(here: Path, tiny_bundle: Bundle, capsys: Captured) -> Non
     assert capsys.readouterr() == ("parts: search graph of 10001 entries rebuilt\n", "")
     again = run_python(*query)
     assert (again.stdout, again.stderr) == (result.stdout, "")
+    assert main(["index", "rebuild", "parts", "--recall", "0.9", "-k", "5"]) == 0
+    out = capsys.readouterr().out
+    with Index.open(Path("parts")) as index:
+        measured = index.stats()["graph_settings"]["measured"]
+    recall = (
+        f"{measured:.4f} of the 5 nearest found (0.9 asked for, 500 searches among 10001 entries) with M 16, "
+        "ef_construction 128, ef_search 16"
+    )
+    assert measured >= 0.9
+    assert out == f"parts: search graph of 10001 entries rebuilt; {recall}\n"
     assert main(["index", "stats", "parts"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[3:6] == ["search: HNSW", "search graph: fresh", "labels: none"]
-    assert [line.split(":")[0] for line in lines[6:]] == ["entries.sqlite3", "graph.hnsw", "graph.json"]
+    assert lines[3:7] == ["search: HNSW", "search graph: fresh", f"recall: {recall}", "labels: none"]
+    assert [line.split(":")[0] for line in lines[7:]] == ["entries.sqlite3", "graph.hnsw", "graph.json"]
 
 
 def test_rebuild_of_a_small_index(parts: Path, capsys: Captured) -> None:
@@ -218,7 +228,7 @@ def test_an_index_made_by_another_encoder(
     message = (
         f"edgesim: parts: made with {tiny_bundle.folder}, the encoder {tiny_bundle.title}, and "
         f"{other_bundle.folder} holds the encoder {other_bundle.title}, whose vectors cannot be compared; "
-        "pass --encoder with the first, or make a new index with the second\n"
+        "pass --encoder with the first, or make a new index with the second (they differ in weights)\n"
     )
     for arguments in (["index", "add", "parts", "photos"], ["query", "parts", "photos/0000.png"]):
         assert main([*arguments, "--encoder", str(other_bundle.folder)]) == 5
@@ -256,7 +266,7 @@ def test_an_index_of_similar_goes_on_with_it_and_refuses_copy(
     message = (
         f"edgesim: seen: made with similar, the encoder {other_bundle.title}, and copy holds the encoder "
         f"{tiny_bundle.title}, whose vectors cannot be compared; pass --encoder with the first, or make a "
-        "new index with the second\n"
+        "new index with the second (they differ in weights)\n"
     )
     for arguments in (["index", "add", "seen", "photos"], ["query", "seen", "photos/0000.png"]):
         assert main([*arguments, "--encoder", "copy"]) == 5
@@ -266,3 +276,92 @@ def test_an_index_of_similar_goes_on_with_it_and_refuses_copy(
 def test_an_unknown_engine(parts: Path, capsys: Captured) -> None:
     assert main(["index", "add", "parts", "photos", "--engine", "lite-rt"]) == 2
     assert capsys.readouterr() == ("", "edgesim: unknown engine 'lite-rt'; did you mean 'litert'?\n")
+
+
+def test_label_by_path_id_and_filter(parts: Path, here: Path, capsys: Captured) -> None:
+    assert main(["index", "label", "parts", "photos/0000.png", "--id", "3", "--label", "line=3"]) == 0
+    assert main(["index", "label", "parts", "--where", "line=3", "--label", "ok=1", "--drop", "line"]) == 0
+    (here / "labels.csv").write_text('path,key,value\nphotos/0001.png,part,"a, b"\nphotos,all,yes\n')
+    assert main(["index", "label", "parts", "--csv", "labels.csv"]) == 0
+    assert capsys.readouterr() == (
+        "parts: labels of 2 changed; 3 entries\n"
+        "parts: labels of 2 changed; 3 entries\n"
+        "parts: labels of 3 changed; 3 entries\n",
+        "",
+    )
+    with Index.open(parts) as index:
+        assert [entry.labels for entry in index.entries()] == [
+            {"all": "yes", "ok": "1"},
+            {"all": "yes", "part": "a, b"},
+            {"all": "yes", "ok": "1"},
+        ]
+    assert main(["index", "list", "parts", "--where", "ok=1"]) == 0
+    assert capsys.readouterr().out.count("all=yes ok=1\n") == 2
+    assert main(["index", "remove", "parts", "photos", "--where", "not has ok"]) == 0
+    assert main(["index", "remove", "parts", "--id", "1"]) == 0
+    assert capsys.readouterr() == ("parts: 1 removed; 2 entries\nparts: 1 removed; 1 entries\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["label", "parts", "photos"], 2, "which labels? Name --label KEY=VALUE, --drop KEY or --csv FILE"),
+        (
+            ["label", "parts", "photos", "--csv", "labels.csv"],
+            2,
+            "--csv names entries and labels itself; leave out the other options",
+        ),
+        (
+            ["label", "parts", "--csv", "labels.csv"],
+            3,
+            "labels.csv, line 2: expected a path and a key, got 'p' and ''",
+        ),
+        (
+            ["remove", "parts"],
+            2,
+            "which entries? Name a PATH, an id (--id) or what labels must satisfy (--where)",
+        ),
+    ],
+)
+def test_a_change_that_is_none(
+    parts: Path, here: Path, capsys: Captured, arguments: list[str], status: int, message: str
+) -> None:
+    (here / "labels.csv").write_text("path,key,value\np,,v\n")
+    assert main(["index", *arguments]) == status
+    assert capsys.readouterr() == ("", f"edgesim: {message}\n")
+
+
+def test_compact(parts: Path, capsys: Captured) -> None:
+    with Index.open(parts) as index:
+        index.add(new_entries(unit_vectors(100)))
+        index.remove(["/photos"])
+    before = (parts / "entries.sqlite3").stat().st_size
+    assert main(["index", "compact", "parts"]) == 0
+    after = (parts / "entries.sqlite3").stat().st_size
+    assert after < before / 2
+    assert capsys.readouterr() == (
+        f"parts: {before} bytes before, {after} after, {before - after} saved\n",
+        "",
+    )
+
+
+def test_export_import_and_merge(parts: Path, here: Path, tiny_bundle: Bundle, capsys: Captured) -> None:
+    with Index.open(parts) as index:
+        index.add([new_entry("/more.png", unit_vectors(1)[0])])
+    for file, option in (("parts.npz", []), ("parts.h5", ["--unchecked"])):
+        new = file.replace(".", "-")
+        assert main(["index", "export", "parts", file]) == 0
+        assert main(["index", "import", new, file, "--encoder", str(tiny_bundle.folder), *option]) == 0
+        assert main(["index", "merge", new, "parts"]) == 0
+        replaced = 4 if option else 0
+        assert capsys.readouterr() == (
+            f"{file}: 4 entries of parts\n"
+            f"{new}: 4 added, 0 replaced, 0 kept as they were\n"
+            f"{new}: 0 added, {replaced} replaced, {4 - replaced} kept as they were\n",
+            "",
+        )
+        assert main(["query", new, "photos/0001.png", "-k", "1", "--json"]) == 0
+        match = json.loads(capsys.readouterr().out)["queries"][0]["matches"][0]
+        assert match["path"] == f"{here}/photos/0001.png"
+    assert main(["index", "import", "parts", "parts.h5"]) == 2
+    assert capsys.readouterr().err.startswith("edgesim: parts.h5: does not say which encoder made it; ")

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -34,6 +35,28 @@ def test_the_result_for_an_image_does_not_depend_on_the_others(embedder: Embedde
     pixels = np.stack([photo(seed) for seed in range(3)])
     together = embedder.embed_pixels(pixels)
     assert np.array_equal(together, np.concatenate([embedder.embed_pixels(p[None]) for p in pixels]))
+
+
+def test_a_model_that_gives_other_embeddings_than_the_manifest_says(tiny_bundle: Bundle) -> None:
+    spec = dataclasses.replace(tiny_bundle.spec, embedding_dim=DIM + 1)
+    wrong = Embedder(dataclasses.replace(tiny_bundle, spec=spec))
+    with pytest.raises(BundleError) as caught:
+        wrong.embed_pixels(photo(0)[None])
+    assert str(caught.value) == (
+        f"{tiny_bundle.folder}: its model gives embeddings of shape ({DIM},), the manifest says "
+        f"({DIM + 1},); get the bundle again"
+    )
+
+
+def test_a_model_that_fails_on_the_pixels_that_the_manifest_says(tiny_bundle: Bundle) -> None:
+    spec = dataclasses.replace(tiny_bundle.spec, input_size=SIZE // 2)
+    wrong = Embedder(dataclasses.replace(tiny_bundle, spec=spec))
+    with pytest.raises(BundleError) as caught:
+        wrong.embed_pixels(photo(0)[None, ::2, ::2])
+    start = f"{tiny_bundle.folder}: its model fails in onnxruntime {onnxruntime.__version__} ("
+    assert str(caught.value).startswith(start)
+    assert str(caught.value).endswith("; get the bundle again")
+    assert "\n" not in str(caught.value)
 
 
 def test_no_pixels_give_no_embeddings(embedder: Embedder) -> None:

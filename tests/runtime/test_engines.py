@@ -2,8 +2,11 @@
 
 import dataclasses
 import importlib.util
+import shutil
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgesim.bundle import Bundle
@@ -11,6 +14,7 @@ from edgesim.errors import BundleError, MissingDependencyError, UsageError
 from edgesim.runtime import engines
 from edgesim.runtime.engines import ENGINES, available_engines, load_backend
 from tests.helpers import INSTALLED_ENGINES, run_python
+from tests.runtime.tflite_files import Tensor, tflite_file
 
 MODULES = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 
@@ -32,10 +36,12 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def both_formats(tiny_bundle: Bundle) -> Bundle:
-    return dataclasses.replace(
-        tiny_bundle, models={**tiny_bundle.models, "tflite": {"file": "model.tflite", "quantisation": "int8"}}
-    )
+def both_formats(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
+    shutil.copy(tiny_bundle.model_path("onnx"), tmp_path)
+    tensors = [Tensor((1,), np.float32), Tensor((1,), np.int8, 0.1)]
+    (tmp_path / "model.tflite").write_bytes(tflite_file(tensors, [("QUANTIZE", [0], 1)]))
+    models = {**tiny_bundle.models, "tflite": {"file": "model.tflite", "quantisation": "int8"}}
+    return dataclasses.replace(tiny_bundle, folder=tmp_path, models=models)
 
 
 @pytest.fixture
@@ -136,3 +142,30 @@ def test_no_engine_fits(installed: Any, tiny_bundle: Bundle, both_formats: Bundl
         MissingDependencyError, match=r"for its onnx or tflite model\. Run: pip install 'onnx.* or: "
     ):
         load_backend(both_formats)
+
+
+def restricted(bundle: Bundle, *names: str) -> Bundle:
+    """Return the bundle with the engines that compute its TFLite file right."""
+    return dataclasses.replace(bundle, models={"tflite": {**bundle.models["tflite"], "engines": list(names)}})
+
+
+def test_an_engine_that_computes_the_file_right_is_preferred(
+    installed: Any, both_formats: Bundle, loaded: list[str]
+) -> None:
+    installed(*ENGINES)
+    load_backend(restricted(both_formats, "tflite-runtime"))
+    assert loaded == ["tflite-runtime"]
+
+
+@pytest.mark.parametrize("forced", ["tflite-runtime", None])
+def test_an_engine_that_computes_the_file_wrong_is_refused(
+    installed: Any, both_formats: Bundle, loaded: list[str], forced: str | None
+) -> None:
+    installed("tflite-runtime")
+    with pytest.raises(BundleError) as caught:
+        load_backend(restricted(both_formats, "litert"), forced)
+    assert str(caught.value) == (
+        f"{both_formats.folder / 'model.tflite'}: tflite-runtime computes it wrong; use litert, or export it "
+        "by another recipe"
+    )
+    assert loaded == []

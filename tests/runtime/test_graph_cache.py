@@ -13,14 +13,17 @@ import pytest
 
 from edgesim.bundle import Bundle
 from edgesim.errors import MissingDependencyError, StorageError
-from edgesim.runtime.graph import Graph
+from edgesim.runtime.graph import Graph, HnswParameters
+from edgesim.runtime.graph_cache import GraphCache
 from edgesim.runtime.index import Index
+from edgesim.runtime.search import Search
 from tests.helpers import DIM
 from tests.runtime.index_entries import new_entries, unit_vectors
 
 LIMIT, COUNT, K = 100, 600, 10
 VECTORS = unit_vectors(COUNT)
 QUERIES = unit_vectors(40, seed=1)
+ENTRIES = {"entries.sqlite3", "entries.sqlite3-journal"}
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +84,17 @@ def test_a_fresh_graph_answers_as_an_exact_search_does(
     folder: Path, monkeypatch: pytest.MonkeyPatch, read_only: bool
 ) -> None:
     assert state(folder) == ("hnsw", "fresh")
-    forbid(monkeypatch, Index, "_search_exactly")
+    forbid(monkeypatch, Search, "_nearest_of_all")
     with open_index(folder, read_only) as index:
         check_answers(index, by_path(VECTORS), recall=0.99)
 
 
 def test_a_small_index_keeps_no_graph(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} == {"entries.sqlite3", "graph.hnsw", "graph.json"}
+    assert {path.name for path in folder.iterdir()} == {*ENTRIES, "graph.hnsw", "graph.json"}
     with Index.open(folder, exact_limit=COUNT) as index:
         assert (index.stats()["search"], index.stats()["graph"]) == ("exact", "not needed")
         assert index.rebuild_graph() is False
-    assert {path.name for path in folder.iterdir()} == {"entries.sqlite3"}
+    assert {path.name for path in folder.iterdir()} == ENTRIES
 
 
 def flip_a_byte(folder: Path) -> None:
@@ -160,9 +163,45 @@ def test_a_graph_that_is_not_valid_is_made_again_by_a_writer(
     with open_index(folder) as index:
         cure(index)
     assert state(folder) == ("hnsw", "fresh")
-    forbid(monkeypatch, Index, "_search_exactly")
+    forbid(monkeypatch, Search, "_nearest_of_all")
     with open_index(folder) as index:
         check_answers(index, by_path(VECTORS), recall=0.99)
+
+
+def test_a_graph_that_is_replaced_while_it_is_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compare = GraphCache._compare
+
+    def replaced_before(cache: GraphCache, *arguments: Any) -> Any:
+        monkeypatch.setattr(GraphCache, "_compare", compare)
+        with open_index(folder) as writer:
+            writer.rebuild_graph()
+        return compare(cache, *arguments)
+
+    before = (folder / "graph.hnsw").read_bytes()
+    monkeypatch.setattr(GraphCache, "_compare", replaced_before)
+    monkeypatch.setattr("edgesim.runtime.graph.DEFAULTS", HnswParameters(m=8))
+    assert state(folder) == ("hnsw", "fresh")
+    assert (folder / "graph.hnsw").read_bytes() != before
+
+
+def test_a_graph_of_other_vectors_under_the_same_ids_is_not_gone_on_with(
+    folder: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    with Index.create(other, tiny_bundle, exact_limit=LIMIT) as index:
+        index.add(new_entries(VECTORS[::-1]))
+        index.refresh_graph()
+    for name in ("graph.hnsw", "graph.json"):
+        shutil.copyfile(other / name, folder / name)
+    # As many commits, as many entries.
+    assert state(folder) == ("exact", "stale")
+    with open_index(folder) as index:
+        index.remove(["/photos/00000.png"])
+        forbid(monkeypatch, Graph, "mark_removed")
+        index.refresh_graph()
+        now = by_path(VECTORS)
+        del now["/photos/00000.png"]
+        check_answers(index, now, recall=0.99)
 
 
 def test_what_hnswlib_refuses_though_its_checksum_is_right(
@@ -200,7 +239,7 @@ def test_a_commit_makes_the_graph_stale_until_it_is_refreshed(
         # Updated, not built anew.
         forbid(monkeypatch, Graph, "build")
         index.refresh_graph()
-        forbid(monkeypatch, Index, "_search_exactly")
+        forbid(monkeypatch, Search, "_nearest_of_all")
         check_answers(index, now, recall=0.99)
     with open_index(folder, read_only=True) as index:
         assert index.stats()["graph"] == "fresh"
@@ -253,7 +292,8 @@ def test_many_equal_pictures_do_not_break_the_graph(folder: Path) -> None:
 def test_without_hnswlib_the_search_is_exact_and_says_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("edgesim.runtime.index.hnswlib_installed", lambda: False)
+    for module in ("index", "index_stats", "search"):
+        monkeypatch.setattr(f"edgesim.runtime.{module}.hnswlib_installed", lambda: False)
     monkeypatch.setitem(sys.modules, "hnswlib", None)
     assert state(folder) == ("exact", "no hnswlib")
     with open_index(folder) as index:
@@ -302,7 +342,7 @@ def test_a_full_disk_that_hnswlib_does_not_notice(
         with pytest.raises(StorageError) as caught:
             index.rebuild_graph()
         assert str(caught.value) == failure
-    assert {path.name for path in folder.iterdir()} == {"entries.sqlite3", "graph.hnsw", "graph.json"}
+    assert {path.name for path in folder.iterdir()} == {*ENTRIES, "graph.hnsw", "graph.json"}
     assert state(folder) == ("exact", "stale")
 
 

@@ -133,7 +133,7 @@ def test_a_path_that_is_not_there_removes_nothing(index: Index) -> None:
     with pytest.raises(InputError) as caught:
         index.remove(["/photos/00000.png", "/photos/none.png"])
     assert str(caught.value) == (
-        f"/photos/none.png: not in the index {index.folder}; nothing was removed. "
+        f"/photos/none.png: not in the index {index.folder}; nothing was changed. "
         f"See: edgesim index list {index.folder}"
     )
     assert len(index) == 2
@@ -193,6 +193,7 @@ def test_stats(index: Index, tiny_bundle: Bundle) -> None:
         "generation": 2,
         "search": "exact",
         "graph": "not needed",
+        "graph_settings": None,
         "bytes": {"entries.sqlite3": size},
         "labels": {"line": {"entries": 2, "values": 2}, "part": {"entries": 1, "values": 1}},
     }
@@ -209,4 +210,4 @@ def test_built_in_bundles_are_remembered_by_name(
 def test_the_file_is_journalled_by_rollback_and_synchronised_in_full(index: Index) -> None:
     connection = index._store._connection
     values = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
-    assert values == ["delete", 2]
+    assert values == ["persist", 2]

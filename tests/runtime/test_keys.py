@@ -139,8 +139,12 @@ def test_an_index_without_that_fact_is_an_ordinary_one(
     with Index.create(tmp_path / "index", tiny_bundle) as index:
         rows = dict(index._store._connection.execute("SELECT key, value FROM meta"))
         assert set(rows) == {
-            *("format_version", "encoder_id", "encoder_name", "embedding_dim", "spec", "bundle"),
-            "generation",
+            "format_version",
+            "encoder_id",
+            "encoder_name",
+            "embedding_dim",
+            "spec",
+            "bundle",
         }
         assert index.facts.keys is None
         assert (index.stats()["key_model"], index.stats()["key_model_id"]) == (None, None)
@@ -171,5 +175,5 @@ def test_a_graph_of_other_keys_is_stale(tmp_path: Path, tiny_bundle: Bundle) -> 
     for name in ("graph.hnsw", "graph.json"):
         (tmp_path / "one" / name).replace(tmp_path / "two" / name)
     store = EntryStore.open(tmp_path / "two", read_only=True)
-    assert GraphCache(store.folder, store.facts).state(store.generation()) == "stale"
+    assert GraphCache(store.folder, store.facts).state(store.version()) == "stale"
     store.close()

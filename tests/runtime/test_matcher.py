@@ -60,7 +60,7 @@ def test_an_index_made_with_similar_is_reopened_with_it(
     assert str(caught.value) == (
         f"{tmp_path}/index: made with similar, the encoder {other_bundle.title}, and copy holds the encoder "
         f"{tiny_bundle.title}, whose vectors cannot be compared; pass --encoder with the first, or make a "
-        "new index with the second"
+        "new index with the second (they differ in weights)"
     )
 
 

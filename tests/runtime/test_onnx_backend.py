@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -33,6 +34,16 @@ def test_a_file_that_the_engine_cannot_load(tmp_path: Path, capfd: pytest.Captur
     assert str(caught.value).startswith(start)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+def test_a_model_with_two_inputs(tmp_path: Path) -> None:
+    model = onnx.load_model_from_string(TinyEncoder().onnx())
+    model.graph.input.add().CopyFrom(model.graph.input[0])
+    model.graph.input[1].name = "more"
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError) as caught:
+        OnnxBackend(tmp_path / "model.onnx")
+    assert str(caught.value) == f"{tmp_path / 'model.onnx'}: expected a model with one input, got 2"
 
 
 def test_no_telemetry_is_written(tmp_path: Path) -> None:

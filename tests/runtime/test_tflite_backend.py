@@ -3,8 +3,10 @@
 from importlib import metadata
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from edgesim.errors import BundleError, MissingDependencyError
 from edgesim.runtime.tflite_backend import TfliteBackend, quantise
@@ -143,6 +145,20 @@ def test_quantise_equals_the_reference_kernel_of_tflite(tmp_path: Path) -> None:
     kernel.set_tensor(0, values)
     kernel.invoke()
     assert np.array_equal(quantise(values, scale, zero_point), kernel.get_tensor(1))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_model_without_an_output(tmp_path: Path, engine: str) -> None:
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(encoder(np.float32)))
+    model.subgraphs[0].outputs = []
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    (tmp_path / "model.tflite").write_bytes(builder.Output())
+    with pytest.raises(BundleError) as caught:
+        TfliteBackend(tmp_path / "model.tflite", engine)
+    assert str(caught.value) == (
+        f"{tmp_path / 'model.tflite'}: expected a model with one input and output, got 1 and 0"
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -1,0 +1,227 @@
+"""Reading the entries of an index, and comparing each with its checksum before it is believed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.runtime.database import check_length, damaged, reported, transaction
+from edgesim.runtime.digests import digest, path_digest, vector_digest
+from edgesim.runtime.entry import Entry
+from edgesim.runtime.facts import IndexFacts
+from edgesim.runtime.rows import Row, read_rows
+from edgesim.runtime.schema import read_meta
+from edgesim.runtime.tally import Tally, read_tally
+
+
+class Version(NamedTuple):
+    """Names the set of vectors: how many commits have changed it, and the sum of its checksums.
+
+    The sum tells sets apart that grew from one copy; it is None in an index of format 1.
+    """
+
+    generation: int
+    vectors: int | None
+
+
+class EntryReader:
+    """The open entries of the index in `folder`, to read; for use in one thread.
+
+    Every method raises `IndexStoreError` when the file is damaged or another program holds it, and
+    `StorageError` when the disk fails.
+
+    Attributes:
+        folder: of the index.
+        facts: what it remembers about the encoder that made it.
+        format_version: 1, without checksums, or the present one.
+    """
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self.folder = folder
+        self._connection = connection
+        self._paths_compared = False
+        with transaction(connection, "DEFERRED"):
+            check_length(folder, connection)
+            self.format_version, meta = read_meta(folder, connection)
+        self.facts = IndexFacts.from_rows(folder, meta)
+
+    def close(self) -> None:
+        """Close the file; the store cannot be used afterwards."""
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all reads inside see the same state, whatever others commit meanwhile."""
+        with reported(self.folder), contextlib.ExitStack() as stack:
+            if not self._connection.in_transaction:
+                stack.enter_context(transaction(self._connection, "DEFERRED"))
+            yield
+
+    def tally(self) -> Tally | None:
+        """Return what is known of all entries together; None for an index of format 1."""
+        with reported(self.folder):
+            if self.format_version == 1:  # until another program migrates it
+                self.format_version = read_meta(self.folder, self._connection)[0]
+            return None if self.format_version == 1 else read_tally(self.folder, self._connection)
+
+    def version(self) -> Version:
+        """Return the name of the present set of vectors."""
+        tally = self.tally()
+        if tally is not None:
+            return Version(tally.generation, tally.vectors)
+        with reported(self.folder):
+            return Version(self._value("SELECT value FROM meta WHERE key = 'generation'"), None)
+
+    def count(self) -> int:
+        """Return the number of entries."""
+        tally = self.tally()
+        if tally is not None:
+            return tally.entries
+        with reported(self.folder):
+            return self._value("SELECT count(*) FROM entries")
+
+    def _value(self, query: str) -> int:
+        return int(self._connection.execute(query).fetchone()[0])
+
+    def ids(self) -> list[int]:
+        """Return the ids of all entries, rising."""
+        with self.snapshot():
+            tally = self.tally()
+            ids = [row[0] for row in self._connection.execute("SELECT id FROM entries ORDER BY id")]
+            if tally is not None and len(ids) != tally.entries:
+                raise damaged(self.folder, f"{len(ids)} of {tally.entries} entries are left")
+            return ids
+
+    def vectors(self, after: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return ids (N,), rising, and vectors (N, D) of the entries whose id is above `after`."""
+        with self.snapshot():
+            tally = self.tally()
+            rows = self._connection.execute(
+                "SELECT id, vector FROM entries WHERE id > ? ORDER BY id", (after,)
+            ).fetchall()
+            if tally is not None:
+                self._compare_vectors(rows, after, tally.vectors)
+        ids = np.array([row[0] for row in rows], dtype=np.int64)
+        return ids, self._to_array([row[1] for row in rows])
+
+    def _to_array(self, blobs: list[bytes]) -> NDArray[np.float32]:
+        try:
+            vectors = np.frombuffer(b"".join(blobs), dtype="<f4")
+            vectors = vectors.reshape(len(blobs), self.facts.spec.embedding_dim)
+        except (TypeError, ValueError) as error:
+            raise damaged(self.folder, f"vectors: {error}") from error
+        if not normalised(vectors):
+            raise damaged(self.folder, "a vector is not of length 1")
+        return vectors
+
+    def _compare_vectors(self, rows: list[tuple[int, bytes]], after: int, expected: int) -> None:
+        if self._sum(vector_digest, rows) + sum(self.vector_digests(up_to=after).values()) != expected:
+            raise damaged(self.folder, "the vectors are not those that were written")
+
+    def vector_digests(self, up_to: int) -> dict[int, int]:
+        """Return id -> checksum of the vector, of the entries whose id is not above `up_to`."""
+        if up_to <= 0:
+            return {}
+        with reported(self.folder):
+            query = "SELECT id, vector_digest FROM entries WHERE id <= ?"
+            return dict(self._connection.execute(query, (up_to,)).fetchall())
+
+    def entries(self) -> list[Entry]:
+        """Return all entries, by rising id."""
+        with self.snapshot():
+            tally = self.tally()
+            rows = [self._checked(row) for row in self.rows()]
+            if tally is not None and (
+                (len(rows), sum(row.facts_digest or 0 for row in rows)) != (tally.entries, tally.facts)
+            ):
+                raise damaged(self.folder, "the entries are not those that were written")
+        return [row.entry for row in rows]
+
+    def entry(self, entry_id: int) -> Entry:
+        """Return the entry with an id that is in the index."""
+        for row in self.rows("WHERE id = ?", entry_id):
+            return self._checked(row).entry
+        raise damaged(self.folder, f"entry {entry_id} is missing")
+
+    def find(self, path: str) -> Entry | None:
+        """Return the entry of an absolute path, or None."""
+        row = self._find(path)
+        return row.entry if row else None
+
+    def _find(self, path: str) -> Row | None:
+        with self.snapshot():
+            self.compare_paths()
+            for row in self.rows("WHERE path = ?", os.fsencode(path)):
+                return self._checked(row)
+        return None
+
+    def compare_paths(self) -> None:
+        """Compare SQLite's table of paths, once: where it is damaged, paths are not found that are there."""
+        tally = self.tally()
+        if self._paths_compared or tally is None:
+            return
+        with self.snapshot():
+            rows = self._connection.execute("SELECT id, path FROM entries ORDER BY path").fetchall()
+        if self._sum(path_digest, rows) != tally.paths:
+            raise damaged(self.folder, "the table of paths")
+        self._paths_compared = True
+
+    def _sum(self, digest_of: Callable[[int, bytes], int], rows: list[tuple[int, bytes]]) -> int:
+        try:
+            return sum([digest_of(entry_id, content) for entry_id, content in rows])
+        except TypeError as error:  # a value of another type
+            raise damaged(self.folder, error) from error
+
+    def _checked(self, row: Row) -> Row:
+        if not row.is_intact():
+            raise damaged(self.folder, f"entry {row.entry.entry_id}")
+        return row
+
+    def rows(self, where: str = "", *values: object) -> list[Row]:
+        """Return the rows that a condition selects, by rising id, without comparing them."""
+        with reported(self.folder):
+            return read_rows(self._connection, where, *values, digests=self.format_version > 1)
+
+    def label_counts(self) -> dict[str, tuple[int, int]]:
+        """Return key -> how many entries have that label, and how many different values it has."""
+        values: dict[str, list[str]] = {}
+        for entry in self.entries():
+            for key, value in entry.labels.items():
+                values.setdefault(key, []).append(value)
+        return {key: (len(values[key]), len(set(values[key]))) for key in sorted(values)}
+
+    def setting(self, name: str) -> Any | None:
+        """Return the JSON value that was written last under a name, None if there is none."""
+        settings = self.settings()
+        return json.loads(settings[name]) if name in settings else None
+
+    def settings(self) -> dict[str, str]:
+        """Return all settings: name -> JSON text."""
+        with self.snapshot():
+            tally = self.tally()
+            if tally is None:
+                return {}
+            rows = self._connection.execute(
+                "SELECT name, value, digest FROM settings ORDER BY name"
+            ).fetchall()
+            sums = [digest(name, value) for name, value, _ in rows]
+            if sums != [row[2] for row in rows] or sum(sums) != tally.settings:
+                raise damaged(self.folder, "table settings")
+            return {name: value for name, value, _ in rows}
+
+
+def normalised(vectors: NDArray[np.float32]) -> bool:
+    """Return whether all rows of (N, D) have length 1, or 0, which is how zeros are normalised.
+
+    A damaged exponent makes numbers that drown all others, or that are none; those are caught here.
+    """
+    squares = np.einsum("nd,nd->n", vectors, vectors)
+    return bool(np.all((np.abs(squares - 1) < 0.01) | (squares == 0)))

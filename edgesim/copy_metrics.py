@@ -66,10 +66,19 @@ def predict(
     """
     rows, scores = _nearest(queries, references, k)
     if background is not None:
-        _, nearest = _nearest(queries, background, ranks)
-        scores = scores - np.float32(beta) * nearest.mean(axis=1, keepdims=True)
+        scores = scores - np.float32(beta) * background_similarity(queries, background, ranks)[:, None]
     numbers = np.repeat(np.arange(len(rows), dtype=np.int64), rows.shape[1])
     return Predictions(numbers, rows.ravel(), scores.ravel())
+
+
+def background_similarity(queries: FloatArray, background: FloatArray, ranks: int = 3) -> FloatArray:
+    """Return, as (Q,) float32, what score normalisation takes from each query's similarities.
+
+    It is the mean similarity to the query's `ranks` nearest background rows, all B where there are fewer; see
+    `predict`, whose rows (Q, D) and (B, D) these are and whose `ValueError` it raises.
+    """
+    _, nearest = _nearest(queries, background, ranks)
+    return np.asarray(nearest.mean(axis=1))
 
 
 def copy_detection_metrics(predictions: Predictions, truth: NDArray[np.int64]) -> dict[str, float]:

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesim.cli import COMMANDS
+from edgesim.cli import COMMANDS, index_changes, index_damage, index_exchange, index_watch
 from edgesim.cli.encoders import add_encoder_option, find_checkpoint
+from edgesim.cli.labels import add_where_option, parse_labels, parse_where
 
 if TYPE_CHECKING:
     from edgesim.runtime.ingest import AddReport
@@ -19,7 +20,6 @@ _DESCRIPTIONS = {
     "add": "Add images, and the images below folders. May be run again at any time: nothing is added twice,\n"
     "changed files are brought up to date, and labels are merged. An image is known by its absolute path.",
     "list": "Print the path and the labels of each entry.",
-    "remove": "Remove entries from an index. The image files are not touched.",
     "stats": "Print how many entries there are, which encoder made them, how they are searched, and sizes.",
     "rebuild": "Build the search graph of a large index anew. Small ones are searched exactly, without.",
 }
@@ -38,21 +38,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_action(actions)
     listed = _action(actions, "list", "print the entries", "edgesim index list parts")
     listed.add_argument("--json", action="store_true", help=_HELP_JSON)
+    add_where_option(listed, "print only those entries")
     listed.set_defaults(run=run_list)
-    removed = _action(actions, "remove", "remove entries", "edgesim index remove parts photos/old.jpg")
-    removed.add_argument(
-        "paths",
-        nargs="+",
-        type=Path,
-        metavar="PATH",
-        help="an image's path, or that of a folder around images",
-    )
-    removed.set_defaults(run=run_remove)
     stats = _action(actions, "stats", "print figures about the index", "edgesim index stats parts")
     stats.add_argument("--json", action="store_true", help=_HELP_JSON)
     stats.set_defaults(run=run_stats)
     rebuilt = _action(actions, "rebuild", "build the search graph anew", "edgesim index rebuild parts")
+    rebuilt.add_argument(
+        "--recall",
+        type=float,
+        metavar="SHARE",
+        help="choose the graph's parameters so that searches find this share of the nearest entries, such as "
+        "0.99; verified against exact searches, and remembered (default: as they are)",
+    )
+    rebuilt.add_argument(
+        "-k", type=int, default=10, metavar="N", help="of the N nearest, with --recall (default: 10)"
+    )
     rebuilt.set_defaults(run=run_rebuild)
+    index_changes.add_actions(actions)
+    index_watch.add_actions(actions)
+    index_exchange.add_actions(actions)
+    index_damage.add_actions(actions)
 
 
 def _action(
@@ -96,7 +102,7 @@ def run_add(args: argparse.Namespace) -> int:
     from edgesim.errors import InputError
     from edgesim.runtime.matcher import Matcher
 
-    labels = _parse_labels(args.label)
+    labels = parse_labels(args.label)
     keys = None if args.keys is None else _key_encoder(args.keys)
     with Matcher(args.index, args.encoder, args.engine, create=True) as matcher:
         try:
@@ -125,18 +131,6 @@ def _key_encoder(run: str) -> KeyEncoder:
     return KeyEmbedder(find_checkpoint(run))
 
 
-def _parse_labels(pairs: list[str]) -> dict[str, str]:
-    from edgesim.errors import UsageError
-
-    labels = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            raise UsageError(f"--label: expected KEY=VALUE, got {pair!r}")
-        labels[key] = value
-    return labels
-
-
 def _print_report(args: argparse.Namespace, report: AddReport, entries: int) -> None:
     if args.json:
         skipped = [{"path": path, "reason": reason} for path, reason in report.skipped]
@@ -163,25 +157,15 @@ def run_list(args: argparse.Namespace) -> int:
     from edgesim.runtime.entry import format_labels, printable
     from edgesim.runtime.index import Index
 
+    where = parse_where(args)
     with Index.open(args.index, read_only=True) as index:
-        entries = index.entries()
+        entries = index.entries(where)
     if args.json:
         _print_json([dataclasses.asdict(entry) for entry in entries])
     else:
         print(
             format_table(("path", "labels"), [(printable(e.path), format_labels(e.labels)) for e in entries])
         )
-    return 0
-
-
-def run_remove(args: argparse.Namespace) -> int:
-    """Remove entries."""
-    from edgesim.runtime.index import Index
-
-    with Index.open(args.index) as index:
-        removed = index.remove(args.paths)
-        index.refresh_graph()
-        print(f"{args.index}: {removed} removed; {len(index)} entries")
     return 0
 
 
@@ -210,9 +194,18 @@ def _stats_lines(stats: dict[str, Any]) -> list[tuple[str, str]]:
         ("bundle", stats["bundle"]),
         ("search", "HNSW" if stats["search"] == "hnsw" else "exact"),
         ("search graph", stats["graph"]),
+        *([("recall", _recall_line(stats["graph_settings"]))] if stats["graph_settings"] else []),
         ("labels", ", ".join(labels) or "none"),
         *((name, f"{size} bytes") for name, size in stats["bytes"].items()),
     ]
+
+
+def _recall_line(settings: dict[str, Any]) -> str:
+    return (
+        f"{settings['measured']:.4f} of the {settings['k']} nearest found ({settings['recall']} asked for, "
+        f"{settings['queries']} searches among {settings['entries']} entries) with M {settings['m']}, "
+        f"ef_construction {settings['ef_construction']}, ef_search {settings['ef_search']}"
+    )
 
 
 def run_rebuild(args: argparse.Namespace) -> int:
@@ -220,9 +213,11 @@ def run_rebuild(args: argparse.Namespace) -> int:
     from edgesim.runtime.index import Index
 
     with Index.open(args.index) as index:
-        rebuilt = index.rebuild_graph()
+        rebuilt = index.rebuild_graph(args.recall, args.k)
+        settings = index.graph_settings()
         print(
             f"{args.index}: search graph of {len(index)} entries rebuilt"
+            + (f"; {_recall_line(settings.to_dict())}" if args.recall and settings else "")
             if rebuilt
             else f"{args.index}: {len(index)} entries are searched exactly and need no search graph"
         )

@@ -9,21 +9,29 @@ from typing import TYPE_CHECKING
 
 from edgesim.cli import COMMANDS
 from edgesim.cli.encoders import add_encoder_option
+from edgesim.cli.labels import add_where_option, parse_where
 
 if TYPE_CHECKING:
     from edgesim.errors import ImageError
     from edgesim.runtime.index import Match
     from edgesim.runtime.matcher import Matcher
+    from edgesim.runtime.scoring import Scoring
 
 _EPILOG = """\
 Similarity is the cosine of the angle between two embeddings: 1 for the same picture, about 0 for
-unrelated ones.
+unrelated ones. In an index that was calibrated (edgesim calibrate) each entry has a verdict: match, unsure or
+no match; and where it has a background, also a score, which the verdict is about.
 
 --json prints one object:
   {"index": ..., "encoder": ..., "encoder_id": ..., "queries": [
     {"query": IMAGE, "matches": [
       {"rank": 1, "similarity": 0.98, "path": ..., "labels": {KEY: VALUE}, "entry_id": ...}]},
     {"query": IMAGE, "error": why it could not be decoded}]}
+In an index that was calibrated matches have "score" and "verdict" too, and queries the verdict of the best.
+
+--where takes what the labels must satisfy, for example:
+  line=3 and verdict!=ng            score>=0.5 or not has score
+  part in (A12, B7) and (line=3 or shift='late night')
 
 exit status: 0 if all images were looked up; 3 if one could not be decoded, the others are answered
 
@@ -46,6 +54,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("-k", type=int, default=5, metavar="N", help="print the N nearest (default: 5)")
     add_encoder_option(parser, None, "the one that the index was made with, the only one that can search it")
     parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
+    add_where_option(parser, "search only the entries that satisfy it")
+    parser.add_argument(
+        "--verdict", action="store_true", help="refuse an index that has no thresholds, and so no verdicts"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
     parser.set_defaults(run=run)
 
@@ -55,11 +67,14 @@ def run(args: argparse.Namespace) -> int:
     from edgesim.errors import ImageError
     from edgesim.runtime.matcher import Matcher
 
+    where = parse_where(args)
     answers: list[tuple[Path, list[Match] | ImageError]] = []
     with Matcher(args.index, args.encoder, args.engine, read_only=True) as matcher:
+        if args.verdict:
+            _require_thresholds(args.index, matcher)
         for image in args.images:
             try:
-                answers.append((image, matcher.query(image, args.k)))
+                answers.append((image, matcher.query(image, args.k, where)))
             except ImageError as error:
                 answers.append((image, error))
         if len(matcher.index) == 0:
@@ -67,22 +82,38 @@ def run(args: argparse.Namespace) -> int:
                 f"edgesim: {args.index}: empty; add images with: edgesim index add {args.index} PATH",
                 file=sys.stderr,
             )
-        print(_json(args.index, matcher, answers) if args.json else _table(answers))
+        elif not any(answer for _, answer in answers if isinstance(answer, list)) and where is not None:
+            print(f"edgesim: {args.index}: no entry satisfies --where {where.text!r}", file=sys.stderr)
+        print(_json(args.index, matcher, answers) if args.json else _table(answers, matcher.scoring))
     failures = [answer for _, answer in answers if isinstance(answer, ImageError)]
     for failure in failures:
         print(f"edgesim: {failure}", file=sys.stderr)
     return ImageError.exit_status if failures else 0
 
 
-def _table(answers: list[tuple[Path, list[Match] | ImageError]]) -> str:
+def _require_thresholds(index: Path, matcher: Matcher) -> None:
+    from edgesim.errors import IndexStoreError
+
+    if matcher.scoring is None or matcher.scoring.calibration is None:
+        raise IndexStoreError(
+            f"{index}: has no thresholds to give verdicts by; make them with: edgesim calibrate {index}"
+        )
+
+
+def _table(answers: list[tuple[Path, list[Match] | ImageError]], scoring: Scoring | None) -> str:
     from edgesim.cli.tables import format_table
     from edgesim.runtime.entry import format_labels, printable
 
+    # A column for what the index knows how to tell.
+    scored = scoring is not None and scoring.background is not None
+    judged = scoring is not None and scoring.calibration is not None
     rows = [
         (
             printable(image),
             str(rank),
             f"{match.similarity:.4f}",
+            *([f"{match.score:.4f}"] if scored else []),
+            *([str(match.verdict)] if judged else []),
             printable(match.path),
             format_labels(match.labels),
         )
@@ -90,7 +121,8 @@ def _table(answers: list[tuple[Path, list[Match] | ImageError]]) -> str:
         if isinstance(answer, list)
         for rank, match in enumerate(answer, 1)
     ]
-    return format_table(("query", "rank", "similarity", "path", "labels"), rows)
+    extra = [name for name, shown in (("score", scored), ("verdict", judged)) if shown]
+    return format_table(("query", "rank", "similarity", *extra, "path", "labels"), rows)
 
 
 def _json(index: Path, matcher: Matcher, answers: list[tuple[Path, list[Match] | ImageError]]) -> str:
@@ -105,4 +137,9 @@ def _json(index: Path, matcher: Matcher, answers: list[tuple[Path, list[Match] |
 def _json_answer(answer: list[Match] | ImageError) -> dict[str, object]:
     if not isinstance(answer, list):
         return {"error": str(answer)}
-    return {"matches": [{"rank": rank, **vars(match)} for rank, match in enumerate(answer, 1)]}
+    matches = [
+        {"rank": rank, **{name: value for name, value in vars(match).items() if value is not None}}
+        for rank, match in enumerate(answer, 1)
+    ]
+    verdict = answer[0].verdict if answer else None
+    return {**({} if verdict is None else {"verdict": verdict}), "matches": matches}

@@ -14,7 +14,9 @@ from edgesim.errors import BundleError
 from edgesim.metrics import l2_normalise, paired_cosine
 from edgesim.model_spec import PREPROCESS_VERSION
 from edgesim.preprocess import load_pixels, normalise, resize_image
+from edgesim.runtime.bundle_store import is_store, open_current
 from edgesim.runtime.engines import load_backend, model_format
+from edgesim.trust import check_trusted
 
 # Golden embeddings are not reproduced to the bit everywhere, for int8 kernels differ in rounding: LiteRT and
 # tflite-runtime, both as near to the float encoder, agree to 0.986 at worst with `similar`. Far below that
@@ -25,10 +27,13 @@ SELF_TEST_COSINE = 0.97
 def open_bundle(name_or_path: str) -> Bundle:
     """Load the bundle of a built-in encoder (`edgesim.builtin.ENCODERS`), or the one in a folder.
 
-    A built-in name wins over a folder of that name, which `./` before it reaches.
+    A built-in name wins over a folder of that name, which `./` before it reaches. The folder may be that of a
+    bundle, or a store (`edgesim.runtime.bundle_store`), of which it is the bundle in use.
 
     Raises:
-        BundleError: an unknown name that is no folder either, no bundle there, or one that is damaged.
+        BundleError: an unknown name that is no folder either, no bundle there, one that is damaged, or one
+            that this device does not accept (`edgesim.trust`).
+        UsageError, MissingDependencyError: see `edgesim.trust.required_keys`.
     """
     if is_builtin(name_or_path):
         return Bundle.load(bundle_folder(name_or_path))
@@ -38,7 +43,9 @@ def open_bundle(name_or_path: str) -> Bundle:
             f"{folder}: no such folder, and not one of {', '.join(ENCODERS)}; "
             "make a bundle with: edgesim export"
         )
-    return Bundle.load(folder)
+    bundle = open_current(folder) if is_store(folder) else Bundle.load(folder)
+    check_trusted(bundle)
+    return bundle
 
 
 class Embedder:
@@ -76,7 +83,8 @@ class Embedder:
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the L2-normalised embeddings (N, D), float32, of RGB pixels (N, S, S, 3), uint8.
 
-        S is the spec's `input_size`; raises `ValueError` for another shape or dtype.
+        S is the spec's `input_size`; raises `ValueError` for another shape or dtype, and `BundleError` if the
+        model does not take such pixels or does not give such embeddings.
         """
         size = self.bundle.spec.input_size
         if pixels.shape[1:] != (size, size, 3) or pixels.dtype != np.uint8:
@@ -85,7 +93,25 @@ class Embedder:
             )
         if len(pixels) == 0:
             return np.empty((0, self.bundle.spec.embedding_dim), dtype=np.float32)
-        return l2_normalise(self._backend.infer(normalise(pixels, self.bundle.spec)))
+        return l2_normalise(self._infer(normalise(pixels, self.bundle.spec)))
+
+    def _infer(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the raw embeddings (N, D); what the manifest promises of the model is checked."""
+        try:
+            raw = self._backend.infer(images)
+        except Exception as error:  # the engines have classes of their own
+            detail = " ".join(str(error).split())
+            raise BundleError(
+                f"{self.bundle.folder}: its model fails in {self.engine} {self.engine_version} ({detail}); "
+                "get the bundle again"
+            ) from error
+        expected = (len(images), self.bundle.spec.embedding_dim)
+        if raw.shape != expected:
+            raise BundleError(
+                f"{self.bundle.folder}: its model gives embeddings of shape {raw.shape[1:]}, the manifest "
+                f"says {expected[1:]}; get the bundle again"
+            )
+        return raw
 
     def embed_image(self, source: Path | bytes | Image.Image, name: str | None = None) -> NDArray[np.float32]:
         """Return the L2-normalised embedding (D,) of one image.

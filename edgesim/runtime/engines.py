@@ -6,9 +6,10 @@ import importlib.util
 
 from edgesim import engines
 from edgesim.bundle import Bundle
-from edgesim.errors import MissingDependencyError, UsageError
+from edgesim.errors import BundleError, MissingDependencyError, UsageError
 from edgesim.names import nearest
 from edgesim.runtime.backend import Backend
+from edgesim.runtime.model_file import check_model_file
 
 # Their names, the preferred one first.
 ENGINES = tuple(engines.ENGINES)
@@ -38,10 +39,15 @@ def load_backend(bundle: Bundle, engine: str | None = None, threads: int = 1) ->
     Raises:
         UsageError: no engine has that name.
         MissingDependencyError: the engine, or any that fits, is not installed; the message holds the cure.
-        BundleError: the bundle has no model file for the engine, or the engine cannot load it.
+        BundleError: the bundle has no model file for the engine, the engine cannot load it, or it is known to
+            compute it wrong.
     """
     engine = _fitting_engine(bundle) if engine is None else _installed(engine)
     path = bundle.model_path(model_format(engine))
+    if not _computes_right(bundle, engine):
+        right = ", ".join(bundle.models[model_format(engine)]["engines"])
+        raise BundleError(f"{path}: {engine} computes it wrong; use {right}, or export it by another recipe")
+    check_model_file(path, model_format(engine))
     if engine == "onnxruntime":
         from edgesim.runtime.onnx_backend import OnnxBackend
 
@@ -51,10 +57,17 @@ def load_backend(bundle: Bundle, engine: str | None = None, threads: int = 1) ->
     return TfliteBackend(path, engine, threads)
 
 
+def _computes_right(bundle: Bundle, engine: str) -> bool:
+    """Return whether an engine is among those that the bundle names for its model file; it may name none."""
+    right = bundle.models[model_format(engine)].get("engines")
+    return not isinstance(right, list) or engine in right
+
+
 def _fitting_engine(bundle: Bundle) -> str:
-    for engine in available_engines():
-        if model_format(engine) in bundle.models:
-            return engine
+    fitting = [engine for engine in available_engines() if model_format(engine) in bundle.models]
+    # One that computes it wrong is better named than passed over.
+    for engine in sorted(fitting, key=lambda name: not _computes_right(bundle, name)):
+        return engine
     cures = [engines.ENGINES[name].cure for name in ENGINES if model_format(name) in bundle.models]
     raise MissingDependencyError(
         f"{bundle.folder}: no engine is installed for its {' or '.join(bundle.models)} model. "

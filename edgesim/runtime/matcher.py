@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -12,11 +12,13 @@ from edgesim.builtin import DEFAULT_ENCODER, is_builtin
 from edgesim.bundle import Bundle
 from edgesim.errors import BundleError, IndexStoreError, UsageError
 from edgesim.files import find_images
+from edgesim.runtime.database import exists
 from edgesim.runtime.embedder import Embedder, open_bundle
 from edgesim.runtime.index import Index, Match
 from edgesim.runtime.ingest import AddReport, add_images
 from edgesim.runtime.keys import KeyEncoder, KeyModel
-from edgesim.runtime.store import exists
+from edgesim.runtime.label_filter import LabelFilter
+from edgesim.runtime.scoring import Scoring, StoredScoring
 
 
 class Matcher:
@@ -56,6 +58,7 @@ class Matcher:
     ) -> None:
         self._folder = folder
         self._index: Index | None = None
+        self._stored_scoring: StoredScoring | None = None
         if exists(folder) or not create:
             self._index = Index.open(folder, read_only=read_only)
         try:
@@ -120,11 +123,27 @@ class Matcher:
             EncoderMismatchError: the index has vectors of another key model, or of none.
             UsageError: the embeddings of key model and encoder are not of one size.
         """
+        self._key_model(keys)
+        return self.add_files(find_images(paths), labels, progress, keys)
+
+    def add_files(
+        self,
+        files: Sequence[Path],
+        labels: Mapping[str, str] | None = None,
+        progress: bool = False,
+        keys: KeyEncoder | None = None,
+        refresh_graph: bool = True,
+    ) -> AddReport:
+        """Add image files, see `add`; one that is gone is skipped as one that cannot be decoded is.
+
+        With `refresh_graph` False the search graph of a large index stays behind until `Index.refresh_graph`.
+        """
         model = self._key_model(keys)
-        images = find_images(paths)
         if self._index is None:
             self._index = Index.create(self._folder, self.embedder.bundle, model)
-        return add_images(self._index, keys or self.embedder, images, labels or {}, progress)
+        return add_images(
+            self._index, keys or self.embedder, files, labels or {}, progress, refresh_graph=refresh_graph
+        )
 
     def _key_model(self, keys: KeyEncoder | None) -> KeyModel | None:
         """Return what is to be remembered of the key model, or refuse it."""
@@ -142,6 +161,25 @@ class Matcher:
             )
         return model
 
-    def query(self, image: Path | bytes | Image.Image, k: int = 5) -> list[Match]:
-        """Return the `k` entries most similar to an image, best first. Raises `ImageError`."""
-        return self.index.search(self.embedder.embed_image(image), k)
+    def query(
+        self, image: Path | bytes | Image.Image, k: int = 5, where: str | LabelFilter | None = None
+    ) -> list[Match]:
+        """Return the `k` entries most similar to an image, best first; judged where the index is calibrated.
+
+        With `where`, as in `line=3 and verdict!=ng`, of those whose labels satisfy it.
+
+        Raises `ImageError`, and `UsageError` for a filter that is none.
+        """
+        vector = self.embedder.embed_image(image)
+        matches, scoring = self.index.search(vector, k, where), self.scoring
+        return matches if scoring is None else scoring.judge(vector, matches)
+
+    @property
+    def scoring(self) -> Scoring | None:
+        """What the index knows about its scores now, None if it is not calibrated.
+
+        Raises `IndexStoreError` if that is damaged.
+        """
+        if self._stored_scoring is None:
+            self._stored_scoring = StoredScoring(self.index)
+        return self._stored_scoring.current()

@@ -18,7 +18,7 @@ class OnnxBackend:
     inference took half as long again, and the peak memory of a query stayed the same.
 
     Raises:
-        BundleError: this version of the engine cannot load the file.
+        BundleError: this version of the engine cannot load the file, or it is no encoder.
     """
 
     engine = "onnxruntime"
@@ -40,7 +40,10 @@ class OnnxBackend:
         except Exception as error:  # its exception classes differ between versions
             detail = " ".join(str(error).split())
             raise BundleError(f"{model}: onnxruntime {self.version} cannot load it ({detail})") from error
-        self._input: str = self._session.get_inputs()[0].name
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1:
+            raise BundleError(f"{model}: expected a model with one input, got {len(inputs)}")
+        self._input: str = inputs[0].name
 
     def infer(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the raw embeddings (N, D) of normalised images (N, S, S, 3), N at least 1.

@@ -22,7 +22,7 @@ class TfliteBackend:
     """A TFLite model, (1, S, S, 3) in and (1, D) out, both int8 or both float32, on the CPU.
 
     Raises:
-        BundleError: this version of the engine cannot load the file.
+        BundleError: this version of the engine cannot load the file, or it is no encoder.
         MissingDependencyError: tflite-runtime beside numpy 2, which it cannot work with.
     """
 
@@ -41,8 +41,12 @@ class TfliteBackend:
         except (ValueError, RuntimeError) as error:
             detail = " ".join(str(error).split())
             raise BundleError(f"{model}: {engine} {self.version} cannot load it ({detail})") from error
-        self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if (len(inputs), len(outputs)) != (1, 1):
+            raise BundleError(
+                f"{model}: expected a model with one input and output, got {len(inputs)} and {len(outputs)}"
+            )
+        (self._input,), (self._output,) = inputs, outputs
 
     @functools.cached_property
     def version(self) -> str:

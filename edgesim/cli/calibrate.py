@@ -1,0 +1,190 @@
+"""`edgesim calibrate`: find the thresholds of an index, so that queries answer match, no match or unsure."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgesim.cli import COMMANDS
+from edgesim.cli.encoders import add_encoder_option
+
+if TYPE_CHECKING:
+    from edgesim.runtime.calibration import CalibrationReport
+    from edgesim.runtime.matcher import Matcher
+
+PAGE = "calibration.html"
+
+_DESCRIPTION = """\
+Find the similarity from which a query's best entry is the same picture, and that below which it is not, and
+keep both in the index. From then on every query answers match, unsure or no match.
+
+A false alarm is a query without a match in the index that is answered with match; a miss is one with a match
+that is answered with no match. Both rates hold with the confidence for queries like those calibrated with.
+"""
+
+_EPILOG = """\
+--pairs: CSV with the header query,reference; a row for each pair of image files, relative to the folder of
+the CSV file. An empty reference: nothing in the index shows the same. Both kinds are needed.
+
+--augment: one edited copy of each of up to 1,000 images must be found, and each of up to 10,000 images is
+looked up among those of another content. Real queries may differ more than these do: prefer --pairs.
+
+Few queries show no low rate: at 95 % confidence it takes 299 queries without a match for 1 %, and 2,995 for
+0.1 %; with --augment twice as many images.
+
+--json prints one object:
+  {"index": ..., "encoder": ..., "encoder_id": ..., "entries": ..., "background": images, 0 without,
+   "source": ..., "notes": [...], "page": FILE or null,
+   "thresholds": {"lower": ..., "upper": ...}, or null with --background alone,
+   "aims": {"false_alarms": 0.01, "misses": 0.05, "confidence": 0.95},
+   "false_alarms": {"events": 2, "trials": 900, "at_least": ..., "at_most": ...}, "misses": ...}
+
+example:
+  edgesim calibrate parts --augment --false-alarms 0.01 --out parts-thresholds
+  edgesim calibrate parts --pairs known.csv --background unrelated/
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "calibrate",
+        help=COMMANDS["calibrate"],
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument("--pairs", type=Path, metavar="CSV", help="known answers, in the form shown below")
+    known.add_argument(
+        "--augment", action="store_true", help="take known answers from the index's own images"
+    )
+    known.add_argument("--clear", action="store_true", help="forget thresholds and background")
+    parser.add_argument(
+        "--background",
+        type=Path,
+        metavar="FOLDER",
+        help="images that no query shows, up to 1,000 of them: a query's mean similarity to its 3 nearest of "
+        "these is taken from its similarities (score normalisation). Without it scores are similarities",
+    )
+    rates = (
+        ("false-alarms", 0.01, "queries without a match that may be answered with match"),
+        ("misses", 0.05, "queries with a match that may be answered with no match"),
+    )
+    for name, default, queries in rates:
+        parser.add_argument(
+            f"--{name}",
+            type=float,
+            default=default,
+            metavar="RATE",
+            help=f"share of the {queries} (default: {default:g})",
+        )
+    parser.add_argument(
+        "--confidence",
+        type=float,
+        default=0.95,
+        metavar="SHARE",
+        help="how sure both rates must be (default: 0.95)",
+    )
+    add_encoder_option(parser, None, "the one that the index was made with, the only one that can search it")
+    parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help=f"write {PAGE}, with pictures, into it")
+    parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Calibrate an index and print its thresholds."""
+    from edgesim.runtime.calibration import calibrate_index
+    from edgesim.runtime.matcher import Matcher
+    from edgesim.thresholds import Aims
+
+    if args.clear:
+        return _clear(args)
+    aims = Aims(false_alarms=args.false_alarms, misses=args.misses, confidence=args.confidence)
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+    with Matcher(args.index, args.encoder, args.engine) as matcher:
+        report = calibrate_index(
+            matcher,
+            pairs=args.pairs,
+            augment=args.augment,
+            background=args.background,
+            aims=aims,
+            progress=True,
+        )
+        page = _write_page(args, matcher, report)
+    for path, reason in report.skipped:
+        print(f"skipped {path}: {reason}", file=sys.stderr)
+    print(_json(args.index, matcher, report, page) if args.json else _text(args.index, report, page))
+    return 0
+
+
+def _clear(args: argparse.Namespace) -> int:
+    import json
+
+    from edgesim.errors import UsageError
+    from edgesim.runtime.index import Index
+    from edgesim.runtime.scoring import store_scoring
+
+    if args.background is not None:
+        raise UsageError("--clear forgets the background too; leave one of --clear and --background out")
+    with Index.open(args.index) as index:
+        store_scoring(index, None)
+    if args.json:
+        print(json.dumps({"index": str(args.index), "thresholds": None, "background": 0}, indent=2))
+    else:
+        print(f"{args.index}: thresholds and background are forgotten")
+    return 0
+
+
+def _text(index: Path, report: CalibrationReport, page: Path | None) -> str:
+    from edgesim.calibration_page import sentences
+
+    lines = []
+    if report.scoring.background is not None:
+        lines.append(f"scores are normalised by {len(report.scoring.background.vectors):,} background images")
+    if report.answers is not None and report.scoring.calibration is not None:
+        lines += [
+            f"from {report.answers.source}",
+            *report.answers.notes,
+            *sentences(report.scoring.calibration),
+        ]
+    if page is not None:
+        lines.append(f"page: {page}")
+    return "\n".join(f"{index}: {line}" for line in lines)
+
+
+def _json(index: Path, matcher: Matcher, report: CalibrationReport, page: Path | None) -> str:
+    import json
+
+    bundle, scoring, answers = matcher.embedder.bundle, report.scoring, report.answers
+    found: dict[str, Any] = {
+        "index": str(index),
+        "encoder": bundle.spec.name,
+        "encoder_id": bundle.encoder_id,
+        "entries": scoring.entries,
+        "background": 0 if scoring.background is None else len(scoring.background.vectors),
+        "source": None if answers is None else answers.source,
+        "notes": [] if answers is None else list(answers.notes),
+        "page": None if page is None else str(page),
+        "thresholds": None,
+    }
+    if scoring.calibration is not None:
+        found |= scoring.calibration.to_dict()
+    return json.dumps(found, indent=2)
+
+
+def _write_page(args: argparse.Namespace, matcher: Matcher, report: CalibrationReport) -> Path | None:
+    from edgesim.files import write_atomic
+    from edgesim.runtime.calibration import report_page
+
+    html = None if args.out is None else report_page(report, str(args.index), matcher.embedder.bundle.title)
+    if html is None:
+        return None
+    page: Path = args.out / PAGE
+    write_atomic(page, html.encode("utf-8", "backslashreplace"))
+    return page

@@ -1,0 +1,55 @@
+"""What the charts have in common: ink, axes, lines and texts, as SVG that needs no style from outside."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from html import escape
+
+from edgesim.chart_labels import Place
+
+# Of what is to be read, of what explains it, and of the lines behind it.
+INK, MUTED, GRID = "#1c2026", "#575e67", "#e3e6ea"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A scale from values to pixels.
+
+    Attributes:
+        low, high: the values at its ends.
+        start, end: the pixels there.
+        ticks: the values that are marked.
+        logarithmic: whether equal ratios, not equal differences, are equally long.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+    ticks: tuple[float, ...]
+    logarithmic: bool = False
+
+    def place(self, value: float) -> float:
+        """Return the pixel of a value."""
+        if self.logarithmic:
+            share = math.log(value / self.low) / math.log(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+
+def path(corners: Sequence[Place], colour: str, width: float = 1) -> str:
+    """Return a line through some points."""
+    course = "L".join(f"{px:.1f} {py:.1f}" for px, py in corners)
+    return f'<path d="M{course}" stroke="{colour}" stroke-width="{width:g}" fill="none"/>'
+
+
+def text(px: float, py: float, words: str, anchor: str, colour: str = MUTED, bold: bool = False) -> str:
+    """Return a line of text whose `anchor`, `start`, `middle` or `end`, lies at a point of its base line."""
+    weight = ' font-weight="bold"' if bold else ""
+    return (
+        f'<text x="{px:.1f}" y="{py:.1f}" text-anchor="{anchor}" fill="{colour}"{weight}>'
+        f"{escape(words)}</text>"
+    )

@@ -5,10 +5,15 @@ from importlib import resources
 
 import pytest
 
+from edgesim.engines import ENGINES
 from edgesim.errors import UsageError
 from edgesim.profiles import DeviceProfile, load_profile, profile_names
+from tests.helpers import ROOT
 
-NAMES = ["pi-3b-plus", "pi-4b", "pi-5", "pi-zero-2w", "shopfloor-x86", "shopfloor-x86-avx2"]
+NAMES = [
+    *("pi-3b-plus", "pi-4b", "pi-5", "pi-zero-2w", "pi-zero-2w-32bit"),
+    *("shopfloor-x86", "shopfloor-x86-avx2"),
+]
 PI_4B = (resources.files("firmware_profiles") / "pi-4b.toml").read_text()
 
 
@@ -35,6 +40,7 @@ def test_the_shipped_profiles():
         "pi-4b": (4, 1500, 1024, "aarch64", ("neon",)),
         "pi-5": (4, 2400, 4096, "aarch64", ("neon", "dotprod", "fp16")),
         "pi-zero-2w": (4, 1000, 512, "aarch64", ("neon",)),
+        "pi-zero-2w-32bit": (4, 1000, 512, "armv7l", ("neon",)),
         "shopfloor-x86": (4, 1920, 2048, "x86_64", ("sse4.2",)),
         "shopfloor-x86-avx2": (4, 3400, 4096, "x86_64", ("sse4.2", "avx", "avx2")),
     }
@@ -89,6 +95,79 @@ def test_a_file_of_the_users_own(tmp_path):
 def test_a_profile_that_breaks_the_schema_is_refused(tmp_path, old, new, message):
     path = own_profile(tmp_path, old, new)
     assert refusal(path).startswith(f"{path}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "ram_budget_mb = 250",
+            "ram_budget_mb = 1025",
+            "ram_budget_mb: 1025 MiB is more than the device has, ram_mb = 1024",
+        ),
+        (
+            "latency_budget_ms = 150",
+            "latency_budget_ms = 0",
+            "latency_budget_ms: expected a text or a number above 0, got 0",
+        ),
+        (
+            "model_bytes_max = 1_000_000",
+            "model_bytes_max = 9_999",
+            "model_bytes_max: no encoder fits into 9999 bytes, expected 10000 at least",
+        ),
+        (  # 4,096,001 vectors of 16 float32 are 64 bytes more than 250 MiB.
+            "index_entries = 100_000",
+            "index_entries = 4_096_001",
+            "index_entries: 4096001 vectors of 16 numbers alone take 250 MiB, ram_budget_mb = 250; lower the "
+            "one or raise the other",
+        ),
+        (
+            'engines = ["litert", "onnxruntime", "tflite-runtime"]',
+            'engines = ["tflite-runtime"]',
+            "engines: for Python 3.13 on aarch64 there are no wheels of tflite-runtime; name another engine, "
+            "or leave that Python out",
+        ),
+        (
+            '"aarch64"',
+            '"armv7l"',
+            "engines: for Python 3.13 on armv7l there are no wheels of litert, onnxruntime, tflite-runtime; "
+            "name another engine, or leave that Python out",
+        ),
+        ('["3.11", "3.13"]', '["3.9"]', "python: edgesim needs 3.11 or newer, got '3.9'"),
+        ('["3.11", "3.13"]', '["3"]', "python: expected a version such as '3.11' or '2.36', got '3'"),
+        (
+            '["3.11", "3.13"]',
+            '["3.11.2"]',
+            "python: expected a version such as '3.11' or '2.36', got '3.11.2'",
+        ),
+        ('["3.11", "3.13"]', "[]", "python: expected one at least, got an empty list"),
+        ('"2.36"', '"bookworm"', "glibc: expected a version such as '3.11' or '2.36', got 'bookworm'"),
+    ],
+)
+def test_a_profile_that_nothing_can_hold_is_refused(tmp_path, old, new, message):
+    path = own_profile(tmp_path, old, new)
+    assert refusal(path) == f"{path}: {message}"
+
+
+def test_budgets_that_are_just_possible(tmp_path):
+    assert load_profile(own_profile(tmp_path, "ram_budget_mb = 250", "ram_budget_mb = 1024")).ram_mb == 1024
+    profile = load_profile(own_profile(tmp_path, "index_entries = 100_000", "index_entries = 4_096_000"))
+    assert profile.index_entries == 4_096_000
+    profile = load_profile(own_profile(tmp_path, "model_bytes_max = 1_000_000", "model_bytes_max = 10_000"))
+    assert profile.model_bytes_max == 10_000
+    # Python 3.11 alone is what tflite-runtime has wheels for, on 32 bits too.
+    path = own_profile(tmp_path, '["3.11", "3.13"]', '["3.11"]')
+    text = (tmp_path / "own.toml").read_text().replace('"aarch64"', '"armv7l"')
+    (tmp_path / "own.toml").write_text(text)
+    assert load_profile(path).architecture == "armv7l"
+
+
+def test_engines_ask_pip_for_the_versions_that_edgesim_declares():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["tflite"]]
+    names = {line.partition(";")[0].strip() for line in declared}
+    for engine in ENGINES.values():
+        assert set(engine.requirements) <= names
 
 
 def test_a_file_that_is_not_toml(tmp_path):

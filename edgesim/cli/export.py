@@ -5,23 +5,26 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from edgesim.cli import COMMANDS
+from edgesim.cli import COMMANDS, bundle_kit
 from edgesim.cli.encoders import BUILTIN_NAMES, find_checkpoint
+from edgesim.cli.export_findings import print_findings, read_sensitivity
 
 if TYPE_CHECKING:
     from edgesim.bundle import Bundle
     from edgesim.errors import MissingDependencyError
+    from edgesim_export.validate import GatesFailedError
 
 _EPILOG = """\
-Every model is checked against the float encoder; where one gate fails, nothing is written (exit status 7).
+Every model is checked against the float encoder, and with --profile against the device's budgets. Where a
+gate fails, nothing is written but BUNDLE.report.json (exit status 7).
 
 example:
   edgesim export copy --profile pi-4b --format both --out pi-bundle
   edgesim export runs/parts --calibration parts/ --out parts-bundle
+  edgesim export runs/parts --recipe auto --profile pi-4b --sensitivity layers --out parts-bundle
 """
-_SIGNS = {"bytes": "<", "cosine_mean": ">=", "cosine_worst": ">=", "recall_at_1_loss": "<="}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,7 +48,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="append",
         default=[],
         metavar="RECIPE",
-        help="a recipe's name or TOML file; once for each format (default: FORMAT_static_w8a8_pc)",
+        help="a recipe's name or TOML file, once for each format (default: FORMAT_static_w8a8_pc_p9999); or auto: "
+        "try all that the device can run, print what each costs and loses, and take the best",
     )
     parser.add_argument(
         "--calibration",
@@ -54,6 +58,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="images like those the device will see (default: those of the run, else sample photographs)",
     )
     parser.add_argument("--name", help="the encoder's name (default: the one it was trained under)")
+    parser.add_argument("--author", default="", help="who made the encoder, written into the model files")
+    parser.add_argument("--licence", default="", help="licence of the weights, written into the model files")
+    parser.add_argument(
+        "--check-wheels",
+        action="store_true",
+        help="download what the profile's device needs, to see that pip finds it: needs a network",
+    )
+    parser.add_argument(
+        "--sensitivity",
+        type=Path,
+        metavar="FOLDER",
+        help="also measure what each layer loses by int8: sensitivity.json and sensitivity.html",
+    )
+    bundle_kit.add_kit_option(parser)
+    parser.add_argument("--force", action="store_true", help="write the bundle even if a gate fails")
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle at BUNDLE")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -61,6 +80,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Export and print what was measured; also when a gate fails."""
+    bundle_kit.check_kit_option(args)
     try:
         from edgesim_export.validate import GatesFailedError
 
@@ -68,15 +88,18 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise _missing(error) from error
     except GatesFailedError as error:
-        _print_gates([gate.to_dict() for gate in error.gates], args.json)
+        _print_failure(error, args)
         raise
-    _print(bundle, args.json)
+    _print(bundle, args)
+    _warn(bundle)
+    bundle_kit.make_exported_kit(args, bundle)
     return 0
 
 
 def _export(args: argparse.Namespace) -> Bundle:
     from edgesim.profiles import load_profile
-    from edgesim_export.pipeline import ExportRequest, export_bundle
+    from edgesim_export.export_request import ExportRequest
+    from edgesim_export.pipeline import export_bundle
 
     request = ExportRequest(
         checkpoint=find_checkpoint(args.source),
@@ -87,6 +110,11 @@ def _export(args: argparse.Namespace) -> Bundle:
         calibration=args.calibration,
         name=args.name,
         overwrite=args.overwrite,
+        check_wheels=args.check_wheels,
+        force=args.force,
+        author=args.author,
+        licence=args.licence,
+        sensitivity=args.sensitivity,
     )
     return export_bundle(request, _show_progress)
 
@@ -114,30 +142,29 @@ def _missing(error: ModuleNotFoundError) -> MissingDependencyError:
     )
 
 
-def _print(bundle: Bundle, as_json: bool) -> None:
-    if as_json:
+def _print(bundle: Bundle, args: argparse.Namespace) -> None:
+    if args.json:
         import json
 
-        print(
-            json.dumps(
-                {
-                    "bundle": str(bundle.folder),
-                    "name": bundle.spec.name,
-                    "encoder_id": bundle.encoder_id,
-                    "models": bundle.models,
-                    "recipe": bundle.recipe,
-                    "gates": bundle.gates,
-                }
-            )
-        )
+        result = {
+            "bundle": str(bundle.folder),
+            "name": bundle.spec.name,
+            "encoder_id": bundle.encoder_id,
+            "models": bundle.models,
+            "recipe": bundle.recipe,
+            "gates": bundle.gates,
+        }
+        print(json.dumps(result | read_sensitivity(args.sensitivity)))
         return
+    from edgesim.cli.gates import format_gates
     from edgesim.cli.tables import format_table
 
+    print_findings(bundle.recipe.get("auto"), args.sensitivity)
     files = [
         (facts["file"], f"{facts['bytes']:,}", facts["quantisation"]) for facts in bundle.models.values()
     ]
     print(format_table(("file", "bytes", "quantisation"), files) + "\n")
-    _print_gates(bundle.gates, as_json)
+    print(format_gates(bundle.gates))
     images = bundle.recipe["calibration"]
     others = "others" if images["disjoint"] else "of the same"
     print(
@@ -148,22 +175,24 @@ def _print(bundle: Bundle, as_json: bool) -> None:
     print(f"wrote {bundle.folder}: {bundle.title}")
 
 
-def _print_gates(gates: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
+def _print_failure(error: GatesFailedError, args: argparse.Namespace) -> None:
+    gates = [gate.to_dict() for gate in error.gates]
+    if args.json:
         import json
 
-        print(json.dumps({"bundle": None, "gates": gates}))
+        result = {"bundle": None, "report": str(error.report) if error.report else None, "gates": gates}
+        tried = {"auto": error.tried} if error.tried else {}
+        print(json.dumps(result | tried | read_sensitivity(args.sensitivity)))
         return
-    from edgesim.cli.tables import format_table
+    from edgesim.cli.gates import format_gates
 
-    rows = [
-        (
-            gate["model"],
-            gate["gate"],
-            str(gate["value"]),
-            f"{_SIGNS.get(gate['gate'], 'of')} {gate['limit']}",
-            "yes" if gate["passed"] else "NO",
-        )
-        for gate in gates
-    ]
-    print(format_table(("model", "gate", "value", "limit", "passed"), rows))
+    print_findings(error.tried, args.sensitivity)
+    print(format_gates(gates))
+
+
+def _warn(bundle: Bundle) -> None:
+    from edgesim.cli.gates import describe_failures
+
+    failures = describe_failures(bundle.gates)
+    if failures:
+        print(f"edgesim: warning: written with --force, {bundle.folder} {failures}", file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgesim.model_spec import ModelSpec
 from edgesim_export.run_records import run_config, run_metrics
-from edgesim_export.validate import Gate
+from edgesim_export.validate import Gate, failed
 
 CARD = "model_card.md"
 
@@ -22,7 +22,7 @@ def model_card(run: Path, spec: ModelSpec, encoder_id: str, parameters: int, gat
     """
     written = run / CARD
     if written.is_file():
-        return written.read_text(encoding="utf-8")
+        return written.read_text(encoding="utf-8") + _warning(gates)
     training = run_config(run)
     recorded = ("loss", "positives", "epochs", "seed")
     settings = {key: value for key, value in training.items() if key in recorded}
@@ -41,9 +41,22 @@ def model_card(run: Path, spec: ModelSpec, encoder_id: str, parameters: int, gat
         "",
         "Int8 against float, measured at export:",
         "",
-        *(f"- {gate.model} {gate.gate}: {gate.value} (limit {gate.limit})" for gate in gates),
+        *(_line(gate) for gate in gates if gate.passed is not None),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _warning(gates)
+
+
+def _warning(gates: list[Gate]) -> str:
+    """Return the section about gates that failed; empty if none did."""
+    lines = [_line(gate) for gate in failed(gates)]
+    if not lines:
+        return ""
+    text = "This bundle was written with --force although it fails what was asked of it:"
+    return "\n".join(["", "## Failed gates", "", text, "", *lines]) + "\n"
+
+
+def _line(gate: Gate) -> str:
+    return f"- {gate.model} {gate.gate}: {gate.value} (limit {gate.limit})"
 
 
 def _join(values: dict[str, Any]) -> str:

@@ -1,37 +1,40 @@
 """From a checkpoint to a bundle: calibrate, convert, measure, and write only what passed.
 
-checkpoint -> float graph -> int8 model -> Embedder (the device's code) -> gates -> bundle
+checkpoint -> float graph -> model file -> Embedder (the device's code) -> gates -> bundle
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgesim import __version__
-from edgesim.bundle import GOLDEN, MANIFEST, MODEL_FILES, Bundle, write_bundle
+from edgesim.bundle import GOLDEN, MODEL_FILES, Bundle, write_bundle
 from edgesim.errors import BundleError, UsageError
+from edgesim.manifest import MANIFEST
 from edgesim.model_spec import PREPROCESS_VERSION, ModelSpec
-from edgesim.models.cost import parameter_count
+from edgesim.models.cost import layer_cost, parameter_count
 from edgesim.models.encoder import Encoder, for_export
-from edgesim.preprocess import normalise
-from edgesim.profiles import DeviceProfile
+from edgesim.profiles import DeviceProfile, check_index_fits
 from edgesim.training.checkpoint import load_encoder, weights_sha256
+from edgesim_export.auto import candidates, runs_everywhere, try_recipes
 from edgesim_export.calibration import CalibrationData, find_source, prepare
+from edgesim_export.candidates import Candidate, remarks
+from edgesim_export.conversion import Conversions, graph_class
 from edgesim_export.converted import ConvertedModel
+from edgesim_export.export_report import report_path, write_report
+from edgesim_export.export_request import ExportRequest
 from edgesim_export.model_card import CARD, model_card
-from edgesim_export.proof import Proof, prove
+from edgesim_export.model_metadata import model_facts, stamp
+from edgesim_export.profile_gates import measure_models
+from edgesim_export.proof import Proof, embed_float, prove
 from edgesim_export.recipe import Recipe, select_recipes
-from edgesim_export.weights import round_weights
+from edgesim_export.sensitivity_report import check_sensitivity_folder, write_sensitivity
+from edgesim_export.validate import GatesFailedError, failed
 
-Converter = Callable[[Encoder, NDArray[np.float32], Recipe], ConvertedModel]
 Progress = Callable[[str], None]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -41,76 +44,109 @@ _MADE_WITH = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ExportRequest:
-    """What to export, and how.
-
-    Attributes:
-        checkpoint: `encoder.pt`, or the run folder that holds it.
-        out: folder of the bundle; must not exist, unless `overwrite` is given and it holds a bundle.
-        formats: of `onnx` and `tflite`.
-        recipes: names or files; by default each format's own.
-        profile: the device; it must run every format, and may set a tighter limit to the files' size.
-        calibration: folder of images; see `edgesim_export.calibration.find_source`.
-        name: the encoder's name in the bundle; by default the one it was trained under. Part of its identity.
-        overwrite: replace the bundle at `out`.
-    """
-
-    checkpoint: Path
-    out: Path
-    formats: tuple[str, ...]
-    recipes: tuple[str, ...] = ()
-    profile: DeviceProfile | None = None
-    calibration: Path | None = None
-    name: str | None = None
-    overwrite: bool = False
-
-    @property
-    def run(self) -> Path:
-        """The folder that the checkpoint lies in."""
-        return self.checkpoint if self.checkpoint.is_dir() else self.checkpoint.parent
-
-
 def export_bundle(request: ExportRequest, progress: Progress = lambda step: None) -> Bundle:
-    """Make the int8 models of an encoder, check them against it, and write the bundle.
+    """Make the model files of an encoder, check them against it, and write the bundle.
 
     Args:
         request: what to export.
         progress: is told what begins.
 
     Raises:
-        GatesFailedError: a model is not good enough; nothing was written.
+        GatesFailedError: a model is not good enough; nothing was written but a report.
         UsageError, InputError, BundleError, MissingDependencyError, StorageError: as their classes say.
         ModuleNotFoundError: a converter is not installed.
     """
     recipes = _recipes(request)
     encoder, spec = _load(request)
+    if request.profile is not None:
+        check_index_fits(request.profile, spec.embedding_dim, f"profile {request.profile.name}")
     progress("choosing calibration images")
-    count = max(recipe.calibration_images for recipe in recipes.values())
+    count = max(recipe.calibration_images for recipe in recipes)
     data = prepare(find_source(request.calibration, request.run, spec.input_size), spec.input_size, count)
-    models = _convert(encoder, spec, recipes, data, progress)
+    conversions = Conversions(encoder, spec, data)
+    progress("loading the converters")
+    # All before the first conversion: a missing one is noticed before work is lost.
+    for recipe in recipes:
+        graph_class(recipe.format)
+    tried: list[Candidate] = []
+    if request.auto:
+        expected = embed_float(encoder, spec, data)
+        tried = try_recipes(conversions, spec, recipes, request.profile, expected, data, progress)
+        recipes = [candidate.recipe for candidate in tried if candidate.picked]
+    models = _convert(conversions, recipes, progress)
+    facts = model_facts(spec, spec.encoder_id(weights_sha256(encoder)), request.author, request.licence)
+    # Before the proof, so that it is of the very bytes that ship.
+    models = {key: stamp(key, model, facts) for key, model in models.items()}
+    if request.sensitivity is not None:
+        write_sensitivity(request.sensitivity, conversions, encoder, spec, recipes, data, progress)
+    chosen = {recipe.format: recipe for recipe in recipes}
+    proof = _prove(request, encoder, spec, models, chosen, data, progress)
+    provenance = _provenance(request, chosen, data, tried)
+    if failed(proof.gates) and not request.force:
+        asked = {"request": request.to_dict(), "recipe": provenance, "made_by": _made_by(chosen)}
+        report = write_report(request.out, proof.gates, asked)
+        raise GatesFailedError(proof.gates, report, provenance.get("auto"))
+    bundle = _write(request, encoder, spec, models, chosen, provenance, proof)
+    # Of an earlier attempt: it would speak against the bundle that stands now.
+    report_path(request.out).unlink(missing_ok=True)
+    return bundle
+
+
+def _prove(
+    request: ExportRequest,
+    encoder: Encoder,
+    spec: ModelSpec,
+    models: dict[str, ConvertedModel],
+    recipes: dict[str, Recipe],
+    data: CalibrationData,
+    progress: Progress,
+) -> Proof:
     progress("measuring")
     proof = prove(encoder, spec, models, recipes, data)
-    return _write(request, encoder, spec, models, recipes, data, proof)
+    if request.profile is None:
+        return proof
+    progress(f"measuring against {request.profile.name}, with {request.profile.index_entries} entries")
+    gates = measure_models(spec, models, request.profile, check_wheels=request.check_wheels)
+    return dataclasses.replace(proof, gates=[*proof.gates, *gates])
 
 
-def _recipes(request: ExportRequest) -> dict[str, Recipe]:
-    """Return the recipe of each format; refuse what can be refused before any work is done."""
+def _recipes(request: ExportRequest) -> list[Recipe]:
+    """Return the recipes to try; refuse what can be refused before any work is done."""
     out, profile = request.out, request.profile
     if out.exists() and not (request.overwrite and (out / MANIFEST).exists()):
         raise BundleError(f"{out}: already exists; choose another folder or pass --overwrite")
-    recipes = select_recipes(request.formats, request.recipes)
+    if request.sensitivity is not None:
+        check_sensitivity_folder(request.sensitivity, overwrite=request.overwrite)
+    if request.auto and len(request.recipes) > 1:
+        raise UsageError("--recipe auto chooses by itself; pass no other recipe with it")
     if profile is None:
-        return recipes
-    return {key: _for_profile(recipe, profile) for key, recipe in recipes.items()}
+        if request.check_wheels:
+            raise UsageError("--check-wheels asks for a device's wheels; say which device with --profile")
+        return _named_or_all(request, request.formats)
+    # Of the formats asked for, `auto` tries those that the device can run.
+    runnable = tuple(name for name in request.formats if name in profile.formats)
+    formats = runnable if request.auto and runnable else request.formats
+    for name in formats:
+        if name not in profile.formats:
+            raise UsageError(
+                f"profile {profile.name} runs {', '.join(profile.engines)}: no engine for {name}; "
+                f"use --format {profile.formats[0]}"
+            )
+    return [_for_profile(recipe, profile) for recipe in _named_or_all(request, formats)]
+
+
+def _named_or_all(request: ExportRequest, formats: Sequence[str]) -> list[Recipe]:
+    if request.auto:
+        return candidates(formats, request.profile)
+    return list(select_recipes(formats, request.recipes).values())
 
 
 def _for_profile(recipe: Recipe, profile: DeviceProfile) -> Recipe:
     """Return the recipe with the profile's limit to the file size, where that is tighter."""
-    if recipe.format not in profile.formats:
+    if not runs_everywhere(recipe, profile):
         raise UsageError(
-            f"profile {profile.name} runs {', '.join(profile.engines)}: no engine for {recipe.format}; "
-            f"use --format {profile.formats[0]}"
+            f"recipe {recipe.name} is computed right by {', '.join(recipe.engines)} only, but profile "
+            f"{profile.name} runs {', '.join(profile.engines)}; choose another recipe"
         )
     limit = min(recipe.gates.max_bytes, profile.model_bytes_max)
     return dataclasses.replace(recipe, gates=dataclasses.replace(recipe.gates, max_bytes=limit))
@@ -128,35 +164,13 @@ def _load(request: ExportRequest) -> tuple[Encoder, ModelSpec]:
     return encoder, dataclasses.replace(spec, name=request.name or spec.name)
 
 
-def _converter(format_name: str) -> Converter:
-    # Imported when asked for: the converter to TFLite takes seconds to import, and has x86-64 wheels only.
-    if format_name == "onnx":
-        from edgesim_export.onnx_int8 import convert as convert_to_onnx
-
-        return convert_to_onnx
-    from edgesim_export.tflite_int8 import convert as convert_to_tflite
-
-    return convert_to_tflite
-
-
 def _convert(
-    encoder: Encoder,
-    spec: ModelSpec,
-    recipes: dict[str, Recipe],
-    data: CalibrationData,
-    progress: Progress,
+    conversions: Conversions, recipes: Sequence[Recipe], progress: Progress
 ) -> dict[str, ConvertedModel]:
-    progress("loading the converters")
-    # All before the first conversion: a missing one is noticed before work is lost.
-    converters = {key: _converter(key) for key in recipes}
     models = {}
-    for key, recipe in recipes.items():
-        progress(f"converting to int8 {key}")
-        images = normalise(data.calibration[: recipe.calibration_images], spec)
-        exported = for_export(encoder)
-        if recipe.rounding == "gptq":
-            round_weights(exported, images, recipe.weight_levels)
-        models[key] = converters[key](exported, images, recipe)
+    for recipe in recipes:
+        progress(f"converting to {recipe.format} by {recipe.name}")
+        models[recipe.format] = conversions.convert(recipe)
     return models
 
 
@@ -166,18 +180,20 @@ def _write(
     spec: ModelSpec,
     models: dict[str, ConvertedModel],
     recipes: dict[str, Recipe],
-    data: CalibrationData,
+    provenance: dict[str, Any],
     proof: Proof,
 ) -> Bundle:
     encoder_id = spec.encoder_id(weights_sha256(encoder))
     card = model_card(request.run, spec, encoder_id, parameter_count(encoder), proof.gates)
+    # What latency estimates start from.
+    cost = dataclasses.asdict(layer_cost(for_export(encoder), spec.input_size))
     files = {MODEL_FILES[key]: model.content for key, model in models.items()}
     return write_bundle(
         request.out,
         spec=spec,
         encoder_id=encoder_id,
-        models={key: _facts(key, model, recipes[key]) for key, model in models.items()},
-        recipe=_provenance(request, recipes, data),
+        models={key: {**_facts(key, model, recipes[key]), "cost": cost} for key, model in models.items()},
+        recipe=provenance,
         gates=[gate.to_dict() for gate in proof.gates],
         made_by=_made_by(recipes),
         files={**files, GOLDEN: proof.golden, CARD: card.encode()},
@@ -186,21 +202,26 @@ def _write(
 
 
 def _facts(format_name: str, model: ConvertedModel, recipe: Recipe) -> dict[str, Any]:
-    bits = ", 7 bits used" if recipe.reduce_range else ""
-    weights = f"{recipe.weights} weights {recipe.granularity.replace('_', ' ')}, {recipe.rounding}{bits}"
-    return {
+    facts = {
         "file": MODEL_FILES[format_name],
         "bytes": len(model.content),
-        "quantisation": f"static: {weights}; {recipe.activations} activations",
+        "quantisation": recipe.description,
     }
+    return {**facts, "engines": list(recipe.engines)} if recipe.engines else facts
 
 
-def _provenance(request: ExportRequest, recipes: dict[str, Recipe], data: CalibrationData) -> dict[str, Any]:
-    return {
+def _provenance(
+    request: ExportRequest, recipes: dict[str, Recipe], data: CalibrationData, tried: Sequence[Candidate]
+) -> dict[str, Any]:
+    provenance = {
         "profile": request.profile.name if request.profile else None,
         "recipes": {key: recipe.to_dict() for key, recipe in recipes.items()},
         "calibration": data.summary(),
     }
+    if not tried:
+        return provenance
+    table = [candidate.to_dict() for candidate in tried]
+    return {**provenance, "auto": {"candidates": table, "remarks": remarks(tried, request.profile)}}
 
 
 def _made_by(recipes: dict[str, Recipe]) -> dict[str, str]:

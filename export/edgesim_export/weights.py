@@ -20,16 +20,19 @@ _BATCH = 10
 
 
 @torch.no_grad()
-def round_weights(encoder: Encoder, images: NDArray[np.float32], levels: int) -> None:
+def round_weights(
+    encoder: Encoder, images: NDArray[np.float32], levels: int, *, per_tensor: bool = False
+) -> None:
     """Round the weights of all convolutions and linear layers in place.
 
     Args:
         encoder: from `edgesim.models.encoder.for_export`.
         images: (C, S, S, 3) normalised calibration images.
         levels: the largest integer of the grid; see `gptq`.
+        per_tensor: one grid for each layer, not for each of its output channels.
     """
     for layer, moments in _second_moments(encoder, images).items():
-        rounded = gptq(layer.weight.flatten(1), moments, levels)
+        rounded = gptq(layer.weight.flatten(1), moments, levels, per_tensor=per_tensor)
         layer.weight.copy_(rounded.view_as(layer.weight))
 
 
@@ -61,15 +64,18 @@ def _unfold(layer: nn.Conv2d) -> nn.Unfold:
     return nn.Unfold(layer.kernel_size, layer.dilation, layer.padding, layer.stride)
 
 
-def gptq(weight: Tensor, moments: Tensor, levels: int) -> Tensor:
+def gptq(weight: Tensor, moments: Tensor, levels: int, *, per_tensor: bool = False) -> Tensor:
     """Return weights on the grid: in each row, integers of -levels..levels times max|row| / levels.
 
     Args:
         weight: (O, I), a row for each output channel.
         moments: (I, I) float64, second moments of the inputs.
         levels: 127, or 64 where 7 bits are used.
+        per_tensor: the same grid for all rows, from the largest weight of all.
     """
     scale = weight.double().abs().amax(1, keepdim=True).clamp_min(1e-30) / levels
+    if per_tensor:
+        scale = scale.amax().expand_as(scale)
     # Inputs that vary most are rounded first, while there is most left to make up for them.
     order = torch.argsort(moments.diagonal(), descending=True, stable=True)
     damped = moments + torch.eye(len(moments), dtype=torch.float64) * _DAMPING * moments.diagonal().mean()
@@ -82,7 +88,9 @@ def gptq(weight: Tensor, moments: Tensor, levels: int) -> Tensor:
         error = (remaining[:, i] - integers[:, i]) / upper[i, i]
         remaining[:, i:] -= error[:, None] * upper[i, i:]
     integers = integers[:, torch.argsort(order)]
-    return (_span_grid(integers, levels) * scale).to(weight.dtype)
+    # The converters look for the scale of one grid in all weights, of one for each row in the row's.
+    whole = integers.reshape(1, -1) if per_tensor else integers
+    return (_span_grid(whole, levels).view_as(integers) * scale).to(weight.dtype)
 
 
 def _span_grid(integers: Tensor, levels: int) -> Tensor:

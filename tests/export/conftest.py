@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from edgesim.bundle import Bundle
-from edgesim_export.pipeline import ExportRequest, export_bundle
+from edgesim_export.export_request import ExportRequest
+from edgesim_export.pipeline import export_bundle
 from tests.export.small import IMAGES, write_checkpoint, write_recipe
 from tests.helpers import write_photos
 

@@ -9,9 +9,11 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from edgesim.errors import UsageError
 from edgesim.models.encoder import for_export
+from edgesim_export.layers import layer_names
 from edgesim_export.onnx_graph import export_float
-from edgesim_export.onnx_int8 import _float_operators, convert, float_operators
+from edgesim_export.onnx_int8 import OnnxGraph, _float_operators, convert, float_operators
 from edgesim_export.recipe import load_recipe
 from edgesim_export.weights import round_weights
 from tests.export.small import CONFIG, SPEC, channels_first, images, small_encoder
@@ -81,7 +83,7 @@ def test_an_image_has_the_same_embedding_in_every_batch(bundle):
 
 def test_nothing_is_carried_that_no_runtime_reads(int8):
     assert not int8.graph.value_info
-    assert not int8.metadata_props
+    assert not int8.graph.metadata_props
     for element in (*int8.graph.node, *int8.graph.initializer):
         assert not element.metadata_props
         assert not element.doc_string
@@ -146,7 +148,7 @@ def test_the_same_input_gives_the_same_bytes():
 
 
 def test_float_operators_of_a_float_model(float_file):
-    found = float_operators(float_file)
+    found = float_operators(onnx.load(float_file))
     assert {"Conv", "Mul", "Pad"} <= set(found)
 
 
@@ -171,3 +173,71 @@ def test_an_encoder_without_gelu_leaves_less_in_float():
     config = dataclasses.replace(CONFIG, activation="relu", stages=CONFIG.stages[1:])
     model = convert(for_export(small_encoder(config)), images(8), RECIPE)
     assert set(model.float_operators) == {"ReduceMean"}
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return OnnxGraph.of(for_export(small_encoder()))
+
+
+def test_layers_are_those_of_the_encoder(graph):
+    found = layer_names(graph.operators)
+    modules = dict(for_export(small_encoder()).named_modules())
+    assert set(found) - {"mean"} <= set(modules)
+    weighted = {
+        name for name, layer in modules.items() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)
+    }
+    assert weighted <= set(found)
+
+
+def test_one_scale_for_each_layer_is_its_largest_weight():
+    pictures, encoder, recipe = images(), for_export(small_encoder()), load_recipe("onnx_static_w8a8_pt")
+    round_weights(encoder, pictures, 64, per_tensor=True)
+    model = onnx.load_from_string(convert(encoder, pictures, recipe).content)
+    stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    for name, parameter in encoder.named_parameters():
+        if name.endswith("weight"):
+            weights = parameter.detach().numpy().astype(np.float64)
+            scale = np.abs(weights).max() / 64
+            assert stored[f"{name}_scale"].shape == ()
+            assert stored[f"{name}_scale"] == pytest.approx(scale, rel=1e-5)
+            np.testing.assert_array_equal(stored[f"{name}_quantized"], np.rint(weights / scale))
+
+
+def test_a_layer_that_is_kept_has_float_weights_and_the_others_have_not():
+    recipe = dataclasses.replace(RECIPE, keep_float=("stages.3.conv", "Gemm"))
+    encoder = for_export(small_encoder())
+    model = convert(encoder, images(8), recipe)
+    stored = {
+        t.name: numpy_helper.to_array(t) for t in onnx.load_from_string(model.content).graph.initializer
+    }
+    for name, parameter in encoder.named_parameters():
+        if name.endswith("weight"):
+            kept = name in ("stages.3.conv.weight", "embedding.weight")
+            assert (f"{name}_quantized" in stored) != kept
+            if kept:
+                np.testing.assert_array_equal(stored[name], parameter.detach().numpy())
+    assert {"Conv", "Gemm"} <= set(model.float_operators)
+
+
+def test_a_layer_that_the_encoder_lacks():
+    recipe = dataclasses.replace(RECIPE, keep_float=("stages.9.conv",))
+    with pytest.raises(UsageError) as caught:
+        convert(for_export(small_encoder()), images(8), recipe)
+    assert str(caught.value) == (
+        "onnx_static_w8a8_pc: keep_float: no layer or operator 'stages.9.conv'; did you mean 'stages.4.conv'?"
+    )
+
+
+def test_weights_alone_in_int8_compute_what_pytorch_does_with_them(tmp_path):
+    recipe, encoder = load_recipe("onnx_weights_w8a32_pc"), for_export(small_encoder())
+    model = convert(encoder, images(8), recipe)
+    with torch.no_grad():
+        for name, weight in encoder.named_parameters():
+            if name.endswith("weight"):
+                rows = weight.flatten(1)
+                scale = rows.abs().amax(1, keepdim=True) / 127
+                weight.copy_(((rows / scale).round() * scale).view_as(weight))
+        expected = encoder(channels_first(images(3, start=50))).numpy()
+    actual = run(model.content, channels_first(images(3, start=50)).numpy())
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)

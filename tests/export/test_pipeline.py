@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -17,19 +18,23 @@ from edgesim.runtime.embedder import Embedder
 from edgesim.training.checkpoint import save_encoder, weights_sha256
 from edgesim_export import pipeline
 from edgesim_export.calibration import find_source, prepare
+from edgesim_export.export_request import ExportRequest
 from edgesim_export.golden import golden_images
-from edgesim_export.pipeline import ExportRequest, export_bundle
-from edgesim_export.validate import GatesFailedError
+from edgesim_export.model_card import model_card
+from edgesim_export.pipeline import export_bundle
+from edgesim_export.validate import Gate, GatesFailedError
 from tests.export.small import IMAGES, SPEC, channels_first, small_encoder, write_recipe
 from tests.helpers import photo
 
 ENGINES = ["onnxruntime", "litert", "tflite-runtime"]
+# A board whose index takes no time to make.
+PROFILE = dataclasses.replace(load_profile("pi-4b"), index_entries=100)
 
 
 @pytest.fixture
 def converters_forbidden(monkeypatch):
     """Make a conversion fail: what is refused, is refused before it."""
-    monkeypatch.setattr(pipeline, "_converter", lambda name: pytest.fail("a converter was loaded"))
+    monkeypatch.setattr(pipeline, "graph_class", lambda name: pytest.fail("a converter was loaded"))
 
 
 def export(checkpoint, out, progress=lambda step: None, **options):
@@ -56,7 +61,8 @@ def test_the_bundle_is_complete(bundle):
     ]
     assert bundle.spec == SPEC
     assert bundle.encoder_id == SPEC.encoder_id(weights_sha256(small_encoder()))
-    assert bundle.models == {
+    facts = {key: {k: v for k, v in of.items() if k != "cost"} for key, of in bundle.models.items()}
+    assert facts == {
         "onnx": {
             "file": "model.onnx",
             "bytes": bundle.model_path("onnx").stat().st_size,
@@ -173,11 +179,13 @@ def test_again_the_same_bytes_and_with_a_profile_and_a_card(folder, bundle, tmp_
         run / "encoder.pt",
         tmp_path / "again",
         recipes=(str(folder / "onnx_static_w8a8_pc.toml"),),
-        profile=load_profile("pi-4b"),
+        profile=PROFILE,
         calibration=folder / "pictures",
         name="parts-2",
     )
-    assert again.model_path("onnx").read_bytes() == bundle.model_path("onnx").read_bytes()
+    # The file says the encoder's name; what it computes is the same to the bit.
+    graphs = [onnx.load(one.model_path("onnx")).graph for one in (again, bundle)]
+    assert graphs[0].SerializeToString() == graphs[1].SerializeToString()
     assert list(again.models) == ["onnx"]
     assert again.recipe["profile"] == "pi-4b"
     assert (again.folder / "model_card.md").read_text() == "# Mine\n"
@@ -195,12 +203,89 @@ def test_a_failing_gate_leaves_nothing(folder, tmp_path):
             calibration=folder / "pictures",
         )
     size = next(gate.value for gate in caught.value.gates if gate.gate == "bytes")
+    report = tmp_path / "new" / "bundle.report.json"
     assert str(caught.value) == (
-        f"nothing was written, 2 of 5 gates failed: onnx bytes is {size}, the limit is 1000; "
+        f"no bundle was written, 2 of 5 gates failed: onnx bytes is {size}, the limit is 1000; "
         "onnx float_operators is Gelu, Pad, ReduceMean, the limit is none; "
-        "calibrate on images like those that the device will see: --calibration FOLDER"
+        f"see {report}; --force writes the bundle all the same"
     )
-    assert not (tmp_path / "new").exists()
+    assert caught.value.report == report
+    assert list((tmp_path / "new").iterdir()) == [report]
+    written = json.loads(report.read_text())
+    assert written["gates"] == [gate.to_dict() for gate in caught.value.gates]
+    assert written["request"]["checkpoint"] == str(folder / "run")
+    assert written["request"]["out"] == str(tmp_path / "new" / "bundle")
+    assert written["request"]["profile"] is None
+    assert written["recipe"]["recipes"]["onnx"]["gates"]["max_bytes"] == 1000
+    assert written["made_by"]["onnx"] == onnx.__version__
+
+
+def test_forced_the_bundle_says_what_failed_and_the_old_report_goes(folder, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "encoder.pt").write_bytes((folder / "run" / "encoder.pt").read_bytes())
+    (run / "model_card.md").write_text("# Mine\n")
+    (tmp_path / "bundle.report.json").write_text("{}")
+    strict = write_recipe(tmp_path, "onnx", calibration_images="8", max_bytes="1000")
+    forced = export(run, tmp_path / "bundle", recipes=(strict,), calibration=folder / "pictures", force=True)
+    assert not (tmp_path / "bundle.report.json").exists()
+    failed = [gate for gate in Bundle.load(tmp_path / "bundle").gates if gate["passed"] is False]
+    size = forced.model_path("onnx").stat().st_size
+    assert [(gate["gate"], gate["value"]) for gate in failed] == [("bytes", size)]
+    assert (forced.folder / "model_card.md").read_text() == (
+        "# Mine\n\n## Failed gates\n\n"
+        "This bundle was written with --force although it fails what was asked of it:\n\n"
+        f"- onnx bytes: {size} (limit 1000)\n"
+    )
+    Embedder(forced).self_test()
+
+
+def test_a_card_made_by_the_export_names_failed_gates_and_passes_over_the_unmeasured(tmp_path):
+    gates = [
+        Gate(gate="bytes", model="onnx", value=2, limit=1, passed=False),
+        Gate(gate="latency", model="onnx", value=None, limit=5, passed=None, note="elsewhere"),
+    ]
+    card = model_card(tmp_path, SPEC, "0123", 7, gates)
+    assert card.count("- onnx bytes: 2 (limit 1)\n") == 2
+    assert card.endswith("fails what was asked of it:\n\n- onnx bytes: 2 (limit 1)\n")
+    assert "latency" not in card
+
+
+def test_the_gates_of_a_profile_are_measured_too(folder, tmp_path):
+    # A smaller file than the recipe asks for, and no process with an engine in it stays below 10 MiB.
+    profile = dataclasses.replace(PROFILE, ram_budget_mb=10, model_bytes_max=5000)
+    with pytest.raises(GatesFailedError) as caught:
+        export(
+            folder / "run",
+            tmp_path / "bundle",
+            recipes=(write_recipe(tmp_path, "onnx", calibration_images="8", recall_at_1_loss_max="50.0"),),
+            calibration=folder / "pictures",
+            profile=profile,
+        )
+    found = {gate.gate: gate for gate in caught.value.gates}
+    assert list(found)[5:] == ["operators", "wheels", "peak_memory", "latency"]
+    assert (found["operators"].value, found["operators"].passed) == ("onnxruntime", True)
+    assert (found["wheels"].passed, found["latency"].passed) == (None, None)
+    assert found["peak_memory"].value > 20
+    assert (found["bytes"].limit, found["bytes"].passed) == (5000, False)
+    assert [gate.gate for gate in caught.value.gates if gate.passed is False] == ["bytes", "peak_memory"]
+    assert json.loads(caught.value.report.read_text())["request"]["profile"] == "pi-4b"
+
+
+@pytest.mark.usefixtures("converters_forbidden")
+def test_an_index_that_cannot_fit_is_refused_before_the_work(folder, tmp_path):
+    # 16 numbers of 4 bytes: 10,000,000 of them are 610.4 MiB.
+    profile = dataclasses.replace(PROFILE, index_entries=10_000_000)
+    assert refusal(UsageError, folder / "run", tmp_path / "out", profile=profile) == (
+        "profile pi-4b: index_entries: 10000000 vectors of 16 numbers alone take 610 MiB, "
+        "ram_budget_mb = 250; lower the one or raise the other"
+    )
+
+
+@pytest.mark.usefixtures("converters_forbidden")
+def test_wheels_without_a_device_to_check_them_for(folder, tmp_path):
+    message = refusal(UsageError, folder / "run", tmp_path / "out", check_wheels=True)
+    assert message == "--check-wheels asks for a device's wheels; say which device with --profile"
 
 
 @pytest.mark.usefixtures("converters_forbidden")
@@ -217,20 +302,6 @@ def test_a_profile_that_cannot_run_the_format(folder, tmp_path):
     profile = dataclasses.replace(load_profile("pi-4b"), engines=("tflite-runtime", "litert"))
     message = refusal(UsageError, folder / "run", tmp_path / "out", profile=profile)
     assert message == "profile pi-4b runs tflite-runtime, litert: no engine for onnx; use --format tflite"
-
-
-def test_a_profile_may_ask_for_smaller_files(folder, tmp_path):
-    profile = dataclasses.replace(load_profile("pi-4b"), model_bytes_max=5000)
-    recipe = write_recipe(tmp_path, "onnx", calibration_images="8")
-    message = refusal(
-        GatesFailedError,
-        folder / "run",
-        tmp_path / "out",
-        recipes=(recipe,),
-        profile=profile,
-        calibration=folder / "pictures",
-    )
-    assert ", the limit is 5000; " in message
 
 
 @pytest.mark.usefixtures("converters_forbidden")
@@ -266,4 +337,4 @@ def test_progress_is_told(folder, tmp_path, monkeypatch):
             calibration=folder / "pictures",
             progress=told.append,
         )
-    assert told == ["choosing calibration images"]
+    assert told == ["choosing calibration images", "loading the converters"]

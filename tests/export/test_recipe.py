@@ -1,6 +1,8 @@
 """Recipes: the shipped ones, a user's own, and what is refused."""
 
+import dataclasses
 import json
+import re
 
 import pytest
 
@@ -8,7 +10,21 @@ from edgesim.errors import UsageError
 from edgesim_export.recipe import load_recipe, recipe_names, select_recipes
 from tests.export.small import write_recipe
 
-SHIPPED = ["onnx_static_w8a8_pc", "tflite_static_w8a8_pc"]
+SHIPPED = [
+    "onnx_float32",
+    "onnx_static_w8a8_pc",
+    "onnx_static_w8a8_pc_p9999",
+    "onnx_static_w8a8_pt",
+    "onnx_weights_w8a32_pc",
+    "tflite_dynamic_w8a8_pc",
+    "tflite_float16",
+    "tflite_float32",
+    "tflite_static_w8a8_pc",
+    "tflite_static_w8a8_pc_p9999",
+    "tflite_static_w8a8_pt",
+    "tflite_weights_w8a32_pc",
+]
+ONNX, TFLITE = "onnx_static_w8a8_pc", "tflite_static_w8a8_pc"
 
 
 def refusal(function, *arguments):
@@ -19,7 +35,7 @@ def refusal(function, *arguments):
 
 def test_the_shipped_recipes():
     assert recipe_names() == SHIPPED
-    onnx, tflite = map(load_recipe, SHIPPED)
+    onnx, tflite = map(load_recipe, (ONNX, TFLITE))
     assert (onnx.format, onnx.weights, onnx.activations, onnx.reduce_range) == ("onnx", "int8", "uint8", True)
     assert (tflite.format, tflite.weights, tflite.activations) == ("tflite", "int8", "int8")
     assert (onnx.weight_levels, tflite.weight_levels) == (64, 127)
@@ -29,17 +45,67 @@ def test_the_shipped_recipes():
         assert recipe.calibration_images == 200
 
 
+def decoded(name):
+    """Return what a name says, by the key in export/README.md."""
+    pattern = (
+        r"(?P<format>onnx|tflite)_(?:float(?P<float>\d\d)|(?P<mode>static|dynamic|weights)"
+        r"_w(?P<w>\d+)a(?P<a>\d+)_p(?P<p>[ct])(?:_p(?P<percentile>\d{3,}))?)"
+    )
+    parts = re.fullmatch(pattern, name).groupdict()
+    if parts["float"]:
+        return {"format": parts["format"], "mode": "float", "weights": f"float{parts['float']}"}
+    digits = parts["percentile"]
+    return {
+        "format": parts["format"],
+        "mode": parts["mode"],
+        "weights": f"int{parts['w']}",
+        "activation_bits": parts["a"],
+        "granularity": {"c": "per_channel", "t": "per_tensor"}[parts["p"]],
+        "percentile": float(f"{digits[:2]}.{digits[2:]}") if digits else 100.0,
+    }
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_name_says_what_is_in_the_file(name):
+    recipe = load_recipe(name)
+    said = decoded(name)
+    if "activation_bits" in said:
+        assert recipe.activations.endswith(f"{said.pop('activation_bits')}")
+    assert {key: getattr(recipe, key) for key in said} == said
+    assert (recipe.calibration == "percentile") == (recipe.percentile < 100)
+    if recipe.mode == "float":
+        assert recipe.activations == "float32"
+
+
+def test_descriptions():
+    assert load_recipe("tflite_float16").description == "float16 weights"
+    assert load_recipe("tflite_dynamic_w8a8_pc").description == (
+        "dynamic: int8 weights per channel, gptq; int8 activations"
+    )
+    kept = dataclasses.replace(load_recipe("onnx_static_w8a8_pc_p9999"), keep_float=("embedding", "Conv"))
+    assert kept.description == (
+        "static: int8 weights per channel, gptq, 7 bits used; uint8 activations, percentile 99.99; "
+        "in float: embedding, Conv"
+    )
+
+
+def test_a_float_recipe_says_nothing_of_what_it_does_not_do():
+    assert sorted(load_recipe("onnx_float32").to_dict()) == [
+        *("activations", "calibration_images", "engines", "format", "gates", "name", "weights")
+    ]
+
+
 def test_a_recipe_is_plain_json():
-    recipe = load_recipe(SHIPPED[0])
+    recipe = load_recipe(ONNX)
     values = json.loads(json.dumps(recipe.to_dict()))
     assert values == recipe.to_dict()
-    assert values["name"] == SHIPPED[0]
+    assert values["name"] == ONNX
     assert values["gates"]["float_ops_allowed"] == ["Gelu", "Pad", "ReduceMean"]
 
 
 def test_an_unknown_recipe_names_the_nearest():
-    message = refusal(load_recipe, "onnx_static_w8a8")
-    assert message == "unknown recipe 'onnx_static_w8a8'; did you mean 'onnx_static_w8a8_pc'?"
+    message = refusal(load_recipe, "onnx_statc_w8a8_pc")
+    assert message == "unknown recipe 'onnx_statc_w8a8_pc'; did you mean 'onnx_static_w8a8_pc'?"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +114,49 @@ def test_an_unknown_recipe_names_the_nearest():
         ("reduce_range", "reduced_range", "unknown key 'reduced_range'; did you mean 'reduce_range'?"),
         ("max_bytes", "max_byte", "gates: unknown key 'max_byte'; did you mean 'max_bytes'?"),
         ('weights = "int8"\n', "", "lacks the key 'weights'"),
+        (
+            'rounding = "gptq"\n',
+            "",
+            "lacks the key 'rounding', which weights = 'int8' and activations = 'uint8' needs",
+        ),
+        (
+            'activations = "uint8"',
+            'activations = "float32"',
+            "the key 'reduce_range' has no meaning with weights = 'int8' and activations = 'float32'; "
+            "leave it out",
+        ),
+        (
+            '"min_max"',
+            '"percentile"',
+            "lacks the key 'percentile', which weights = 'int8' and activations = 'uint8' needs",
+        ),
+        (
+            '"min_max"',
+            '"percentile"\npercentile = 50',
+            "percentile: expected more than 50 and 100 at most, got 50",
+        ),
+        (
+            'rounding = "gptq"',
+            'rounding = "gptq"\npercentile = 99',
+            "the key 'percentile' has no meaning with weights = 'int8' and activations = 'uint8'; "
+            "leave it out",
+        ),
+        (
+            'weights = "int8"',
+            'weights = "float16"',
+            "weights = 'float16' goes with activations = 'float32' only",
+        ),
+        (
+            '"uint8"',
+            '"dynamic_int8"',
+            "onnx takes activations of int8, uint8, float32 only, got 'dynamic_int8'",
+        ),
+        ('rounding = "gptq"', 'rounding = "gptq"\nengines = ["litert"]', "engines: litert does not run onnx"),
+        (
+            'rounding = "gptq"',
+            'rounding = "gptq"\nkeep_float = "Conv"',
+            "keep_float: expected a list of texts, got 'Conv'",
+        ),
         ("cosine_mean_min = 0.995\n", "", "gates: lacks the key 'cosine_mean_min'"),
         ("[gates]", "[gate]", "unknown key 'gate'; did you mean 'gates'?"),
         (
@@ -66,7 +175,7 @@ def test_an_unknown_recipe_names_the_nearest():
         (
             'format = "onnx"',
             'format = "tflite"',
-            "tflite takes activations = 'int8' and reduce_range = false only",
+            "tflite takes reduce_range = false only",
         ),
         (
             "[gates]",
@@ -95,8 +204,8 @@ def test_no_such_file():
 
 def test_each_format_has_its_recipe(tmp_path):
     assert {key: r.name for key, r in select_recipes(("onnx", "tflite"), ()).items()} == {
-        "onnx": SHIPPED[0],
-        "tflite": SHIPPED[1],
+        "onnx": f"{ONNX}_p9999",
+        "tflite": f"{TFLITE}_p9999",
     }
     own = write_recipe(tmp_path, "tflite", calibration_images="50")
     chosen = select_recipes(("onnx", "tflite"), [own])
@@ -104,7 +213,7 @@ def test_each_format_has_its_recipe(tmp_path):
 
 
 def test_recipes_that_do_not_fit_the_formats():
-    message = refusal(select_recipes, ("onnx",), [SHIPPED[1]])
+    message = refusal(select_recipes, ("onnx",), [TFLITE])
     assert message == "recipe tflite_static_w8a8_pc makes tflite, but --format is onnx"
-    message = refusal(select_recipes, ("onnx",), [SHIPPED[0], SHIPPED[0]])
+    message = refusal(select_recipes, ("onnx",), [ONNX, ONNX])
     assert message == "two recipes for onnx: onnx_static_w8a8_pc and onnx_static_w8a8_pc"

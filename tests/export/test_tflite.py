@@ -3,17 +3,25 @@
 import numpy as np
 import pytest
 import torch
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edgesim.models.encoder import for_export
+from edgesim_export.layers import layer_names, select
 from edgesim_export.recipe import load_recipe
-from edgesim_export.tflite_graph import export_float, float_operators, input_names
-from edgesim_export.tflite_int8 import quantise
+from edgesim_export.tflite_graph import export_float, float_operators, input_names, operators, take_weights
+from edgesim_export.tflite_int8 import TfliteGraph
 from edgesim_export.weights import round_weights
 from tests.export.small import channels_first, images, small_encoder
 
 RECIPE = load_recipe("tflite_static_w8a8_pc")
 PICTURES = images(12)
+
+
+def quantise(model, recipe=RECIPE, keep=()):
+    graph = TfliteGraph(model)
+    ranges = graph.ranges(PICTURES, recipe) if recipe.mode == "static" else {}
+    return graph.quantise(recipe, ranges, select(graph.operators, keep, "recipe")).content
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +38,7 @@ def float_model(encoder):
 
 @pytest.fixture(scope="module")
 def int8_model(float_model):
-    return quantise(float_model, PICTURES, RECIPE)
+    return quantise(float_model)
 
 
 @pytest.fixture(scope="module")
@@ -110,4 +118,66 @@ def test_ranges_by_hand(encoder, float_model, tensors):
 
 
 def test_the_same_input_gives_the_same_bytes(float_model, int8_model):
-    assert quantise(float_model, PICTURES, RECIPE) == int8_model
+    assert quantise(float_model) == int8_model
+
+
+def weights_of(model):
+    """Return scales and values of every constant with two axes or more, in the order of the file."""
+    tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    found = []
+    for tensor in tree.subgraphs[0].tensors:
+        content = tree.buffers[tensor.buffer].data
+        kind = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.INT8: np.int8}.get(tensor.type)
+        if content is not None and kind is not None and len(tensor.shape) > 1:
+            values = np.frombuffer(bytes(content), kind).reshape(tensor.shape)
+            found.append((tensor.quantization.scale if tensor.quantization else None, values))
+    return found
+
+
+def test_one_scale_for_each_layer_is_its_largest_weight(float_model):
+    found = weights_of(quantise(float_model, load_recipe("tflite_static_w8a8_pt")))
+    expected = sorted(float(np.abs(values).max()) / 127 for _, values in weights_of(float_model))
+    assert len(found) == len(expected) == 10
+    assert all(len(scales) == 1 and values.dtype == np.int8 for scales, values in found)
+    np.testing.assert_allclose(sorted(float(scales[0]) for scales, _ in found), expected, rtol=1e-5)
+
+
+def test_layers_are_those_of_the_encoder(encoder, float_model):
+    found = layer_names(operators(float_model))
+    modules = dict(encoder.named_modules())
+    assert set(found) - {"mean"} <= set(modules)
+    weighted = {
+        name for name, layer in modules.items() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)
+    }
+    assert weighted <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("keep", "in_float"),
+    [
+        ("GELU", {"GELU", "QUANTIZE", "DEQUANTIZE"}),
+        ("embedding", {"FULLY_CONNECTED", "DEQUANTIZE"}),
+        ("stages.2", {"CONV_2D", "PAD", "ADD", "GELU", "QUANTIZE", "DEQUANTIZE"}),
+    ],
+)
+def test_what_is_kept_is_in_float_and_nothing_else(float_model, keep, in_float):
+    model = quantise(float_model, keep=[keep])
+    assert set(float_operators(model)) == in_float
+    kept = [o for o in operators(float_model) if keep in (o.kind, o.layer) or o.layer.startswith(f"{keep}.")]
+    assert len(float_operators(model)) - sum(
+        float_operators(model).count(kind) for kind in ("QUANTIZE", "DEQUANTIZE")
+    ) == len(kept)
+
+
+def test_weights_are_taken_from_the_other_graph_for_the_named_layers_alone(float_model):
+    other = export_float(for_export(small_encoder()))
+    (conv,) = (o.key for o in operators(float_model) if (o.layer, o.kind) == ("stages.3.conv", "CONV_2D"))
+    mixed, mine, theirs = (
+        [values for _, values in weights_of(m)]
+        for m in (take_weights(float_model, other, {conv}), float_model, other)
+    )
+    differing = [not np.array_equal(*pair) for pair in zip(mine, mixed, strict=True)]
+    assert sum(differing) == 1
+    assert mine[differing.index(True)].shape == (16, 3, 3, 8)
+    np.testing.assert_array_equal(mixed[differing.index(True)], theirs[differing.index(True)])
+    assert quantise(take_weights(float_model, other, set())) == quantise(float_model)

@@ -1,12 +1,15 @@
 """The gates, on embeddings whose cosines and recall are known."""
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from edgesim.errors import GateError
 from edgesim_export.converted import ConvertedModel
 from edgesim_export.recipe import GateLimits
-from edgesim_export.validate import Embeddings, GatesFailedError, check, measure
+from edgesim_export.validate import Embeddings, Gate, GatesFailedError, failed, measure
 
 LIMITS = GateLimits(
     max_bytes=101,
@@ -47,7 +50,7 @@ def test_equal_embeddings_pass():
         "recall_at_1_loss": (0.0, 25.0, True),
         "float_operators": ("Gelu", "Gelu", True),
     }
-    check(list(found.values()))
+    assert failed(list(found.values())) == []
 
 
 def test_cosines_are_those_of_the_pictures():
@@ -90,12 +93,27 @@ def test_embeddings_that_are_not_numbers_fail():
 
 def test_the_message_names_every_gate_that_failed():
     found = list(gates(references=turned(0.68), model=a_model(200)).values())
-    with pytest.raises(GateError) as caught:
-        check(found)
-    assert isinstance(caught.value, GatesFailedError)
-    assert caught.value.gates == found
-    assert str(caught.value) == (
-        "nothing was written, 2 of 5 gates failed: onnx bytes is 200, the limit is 101; "
+    error = GatesFailedError(found)
+    assert isinstance(error, GateError)
+    assert (error.gates, error.report) == (found, None)
+    assert str(error) == (
+        "no bundle was written, 2 of 5 gates failed: onnx bytes is 200, the limit is 101; "
         "onnx cosine_worst is 0.68, the limit is 0.8; "
-        "calibrate on images like those that the device will see: --calibration FOLDER"
+        "calibrate on images like those that the device will see: --calibration FOLDER; "
+        "--force writes the bundle all the same"
     )
+
+
+def test_the_message_names_the_report_and_gives_no_advice_that_does_not_help():
+    found = list(gates(model=a_model(200)).values())
+    assert str(GatesFailedError(found, Path("out.report.json"))) == (
+        "no bundle was written, 1 of 5 gates failed: onnx bytes is 200, the limit is 101; "
+        "see out.report.json; --force writes the bundle all the same"
+    )
+
+
+def test_what_was_not_measured_has_not_failed():
+    blank = Gate(gate="latency", model="onnx", value=None, limit=5, passed=None, note="elsewhere")
+    assert failed([blank, *gates().values()]) == []
+    late = dataclasses.replace(blank, value=6.0, passed=False)
+    assert failed([blank, late]) == [late]

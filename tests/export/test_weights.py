@@ -96,3 +96,11 @@ def test_a_rounded_encoder_is_nearer_to_the_float_one_than_by_the_nearest():
         expected = original(others)
         errors = [float((encoder(others) - expected).square().mean()) for encoder in (by_gptq, by_nearest)]
     assert errors[0] < 0.5 * errors[1]
+
+
+def test_one_grid_for_all_rows():
+    weight = torch.tensor([[-3.0, 1.26, 2.4, 6.4], [0.1, -0.24, 0.0, 0.04]])
+    rounded = gptq(weight, torch.eye(4, dtype=torch.float64), 64, per_tensor=True)
+    # The scale of both rows is 6.4 / 64 = 0.1.
+    integers = torch.tensor([[-30, 13, 24, 64], [1, -2, 0, 0]])
+    torch.testing.assert_close(rounded, integers * 0.1)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgesim.builtin import is_builtin
-from edgesim.bundle import MANIFEST
 from edgesim.errors import BundleError, InputError
+from edgesim.manifest import MANIFEST
 from edgesim.metrics import l2_normalise
 from edgesim.preprocess import resize_image
 from edgesim.runtime.embedder import Embedder, open_bundle

@@ -1,8 +1,8 @@
 """The bundle: one folder that holds all that a device needs to compute embeddings, and the proof of it.
 
     manifest.json     what is in the folder, with the SHA-256 of every other file and of itself
-    model.onnx        int8, float32 input (N, 3, S, S)      \\  one of them
-    model.tflite      int8 input and output (1, S, S, 3)    /   or both
+    model.onnx        float32 input (N, 3, S, S)                         \\  one of them
+    model.tflite      input (1, S, S, 3) and output int8, or float32     /   or both
     golden.npz        a few images (as PNG files) and the embedding of each, per model file
     model_card.md     what the encoder was trained on, and what it was measured at
 
@@ -14,10 +14,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import json
 import os
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,9 @@ from numpy.typing import NDArray
 
 from edgesim.errors import BundleError, StorageError
 from edgesim.files import sha256_file, sync_folder
+from edgesim.manifest import FORMAT_VERSION, MANIFEST, manifest_text, read_manifest
 from edgesim.model_spec import ModelSpec
 
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 MODEL_FILES = {"onnx": "model.onnx", "tflite": "model.tflite"}
 
@@ -40,6 +39,9 @@ class Bundle:
 
     Attributes:
         folder: where it lies.
+        location: what to open to get it again: its folder, or the store whose current bundle it is.
+        files: names of all its files but the manifest.
+        manifest_sha256: of the manifest's bytes, and so of every file: what a signature is made over.
         spec: preprocessing and embedding size.
         encoder_id: identity of spec and float weights (`ModelSpec.encoder_id`).
         models: format (`onnx`, `tflite`) -> facts of that model file: `file`, `quantisation`.
@@ -49,6 +51,9 @@ class Bundle:
     """
 
     folder: Path
+    location: Path
+    files: tuple[str, ...]
+    manifest_sha256: str
     spec: ModelSpec
     encoder_id: str
     models: dict[str, dict[str, Any]]
@@ -71,11 +76,20 @@ class Bundle:
         return self.folder / str(self.models[model_format]["file"])
 
     def golden(self, model_format: str) -> tuple[list[bytes], NDArray[np.float32]]:
-        """Return the golden images, as files' bytes, and their (N, D) embeddings by that model file."""
-        with np.load(self.folder / GOLDEN, allow_pickle=False) as golden:
-            count = int(golden["count"])
-            images = [golden[f"image_{i}"].tobytes() for i in range(count)]
-            return images, golden[f"embeddings_{model_format}"].astype(np.float32)
+        """Return the golden images, as files' bytes, and their (N, D) embeddings by that model file.
+
+        Raises `BundleError` if the file of them cannot be read.
+        """
+        path = self.folder / GOLDEN
+        try:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as golden:
+                count = int(golden["count"])
+                images = [golden[f"image_{i}"].tobytes() for i in range(count)]
+                return images, golden[f"embeddings_{model_format}"].astype(np.float32)
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise BundleError(
+                f"{path}: holds no golden embeddings ({error}); export the bundle again"
+            ) from error
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:
@@ -85,11 +99,14 @@ class Bundle:
             BundleError: no bundle there, another format version, or a file that is missing or changed;
                 the message names the file.
         """
-        manifest = _read_manifest(folder / MANIFEST)
+        manifest = read_manifest(folder / MANIFEST)
         for name, expected in manifest["files"].items():
             _check_file(folder / name, expected)
         return cls(
             folder=folder,
+            location=folder,
+            files=tuple(manifest["files"]),
+            manifest_sha256=hashlib.sha256(manifest_text(manifest)).hexdigest(),
             spec=ModelSpec.from_dict(manifest["spec"]),
             encoder_id=manifest["encoder_id"],
             models=manifest["models"],
@@ -99,32 +116,9 @@ class Bundle:
         )
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"{path.parent}: not a bundle, {MANIFEST} cannot be read ({error.strerror}); "
-            "make one with: edgesim export"
-        ) from error
-    try:
-        manifest: dict[str, Any] = json.loads(raw)
-        del manifest["sha256"]
-        version = manifest["format_version"]
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise BundleError(f"{path}: changed or damaged; copy the bundle again") from error
-    if version != FORMAT_VERSION:
-        raise BundleError(
-            f"{path}: bundle format {version}, this edgesim reads format {FORMAT_VERSION}; "
-            "export it again or install the matching edgesim"
-        )
-    # The text is made again, digest and all, so that no byte of it can change unseen.
-    if raw != _manifest_text(manifest):
-        raise BundleError(f"{path}: changed or damaged; copy the bundle again")
-    return manifest
-
-
 def _check_file(path: Path, expected: str) -> None:
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise BundleError(f"{path}: not a file; copy the bundle again")
     try:
         actual = sha256_file(path)
     except OSError as error:
@@ -136,15 +130,6 @@ def _check_file(path: Path, expected: str) -> None:
             f"{path}: changed or damaged (SHA-256 {actual[:12]}, the manifest says {expected[:12]}); "
             "copy the bundle again"
         )
-
-
-def _digest(manifest: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _manifest_text(manifest: dict[str, Any]) -> bytes:
-    sealed = {**manifest, "sha256": _digest(manifest)}
-    return (json.dumps(sealed, indent=2, sort_keys=True) + "\n").encode()
 
 
 def golden_bytes(images: list[bytes], embeddings: dict[str, NDArray[np.float32]]) -> bytes:
@@ -194,7 +179,7 @@ def write_bundle(
     }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _replace_folder(folder, {**files, MANIFEST: _manifest_text(manifest)})
+        _replace_folder(folder, {**files, MANIFEST: manifest_text(manifest)})
     except OSError as error:
         raise StorageError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return Bundle.load(folder)

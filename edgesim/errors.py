@@ -6,6 +6,7 @@
         ImageError                  3   one image cannot be decoded, or is refused
       BundleError                   4   a bundle or checkpoint is damaged, incomplete or of another format
       IndexStoreError               5   an index is damaged, missing, busy or of another format
+        DamagedIndexError           5   what it holds is not what was written
         EncoderMismatchError        5   the index was made by another encoder
       MissingDependencyError        6   an optional package is not installed; the message holds the cure
       GateError                     7   an exported model fails one of its gates
@@ -52,6 +53,18 @@ class IndexStoreError(EdgesimError):
     exit_status = 5
 
 
+class DamagedIndexError(IndexStoreError):
+    """What an index holds is not what was written.
+
+    Attributes:
+        detail: which part of it.
+    """
+
+    def __init__(self, message: str, detail: str) -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
 class EncoderMismatchError(IndexStoreError):
     """An index made by one encoder was opened with another."""
 
@@ -91,6 +104,7 @@ EXTRA_OF = {
     "skimage": "demo",
     "sklearn": "demo",
     "ai_edge_litert": "tflite",
+    "cryptography": "sign",
 }
 
 

@@ -24,7 +24,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            images = sorted(_images_below(path))
+            images = sorted(images_below(path))
             if not images:
                 raise InputError(f"{path}: no images in this folder (looked for {', '.join(SUFFIXES)})")
             found += images
@@ -35,7 +35,8 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _images_below(folder: Path) -> Iterator[Path]:
+def images_below(folder: Path) -> Iterator[Path]:
+    """Yield the images below a folder, by their names; hidden files and folders are passed over."""
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:

@@ -9,7 +9,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.copy_metrics import Predictions, copy_detection_metrics
+from edgesim.csv_rows import read_csv_rows
 from edgesim.errors import InputError, missing_dependency
 from edgesim.files import write_atomic
 from edgesim.metrics import FloatArray
@@ -158,7 +159,7 @@ def read_predictions(path: Path, queries: Collection[str]) -> dict[Pair, float]:
             or a query is not among `queries`.
     """
     predictions: dict[Pair, float] = {}
-    for place, (query, reference, text) in _rows(path, _PREDICTIONS_HEADER):
+    for place, (query, reference, text) in read_csv_rows(path, _PREDICTIONS_HEADER):
         if query not in queries:
             raise InputError(
                 f"{place}: query {query!r} is not in the ground truth; "
@@ -195,7 +196,7 @@ def read_truth(path: Path) -> Truth:
         InputError: the file is missing or no such CSV, a row stands twice, or no row is a pair.
     """
     rows: set[Pair] = set()
-    for place, (query, reference) in _rows(path, _TRUTH_HEADER):
+    for place, (query, reference) in read_csv_rows(path, _TRUTH_HEADER):
         if not query:
             raise InputError(f"{place}: expected a query_id, got none")
         if (query, reference) in rows:
@@ -248,29 +249,6 @@ def _check_content(path: Path, descriptors: Descriptors) -> None:
                 f"{path}: expected finite numbers in {VECTORS}, got NaN or infinity for {name!r}"
             )
         known.add(name)
-
-
-def _rows(path: Path, header: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield where each row stands, for messages, and its fields; blank lines are passed over."""
-    try:
-        # Some programs put a byte order mark in front.
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, strict=True)
-            first = next(reader, [])
-            if first != header:
-                raise InputError(
-                    f"{path}, line 1: expected the header {','.join(header)}, got {','.join(first)!r}"
-                )
-            for row in reader:
-                place = f"{path}, line {reader.line_num}"
-                if row and len(row) != len(header):
-                    raise InputError(f"{place}: expected {','.join(header)}, got {len(row)} fields")
-                if row:
-                    yield place, row
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: expected a CSV file in UTF-8, but it cannot be read ({error})") from error
 
 
 def _score(place: str, text: str) -> float:

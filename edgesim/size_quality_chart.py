@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 from edgesim.chart_labels import Box, Label, Place, place_labels, shortened, text_width
 from edgesim.size_quality import Point, pareto_front
+from edgesim.svg import GRID, INK, MUTED, Axis, path, text
 
 _WIDTH, _HEIGHT = 860, 480
 _PLOT = Box(68, 44, _WIDTH - 20, _HEIGHT - 60)
@@ -17,36 +17,8 @@ _ROOM = Box(_PLOT.left + 4, _PLOT.top - 10, _PLOT.right, _PLOT.bottom - 4)
 # Vermilion and blue of the Okabe-Ito palette, which are told apart in every kind of colour blindness; shape
 # and filling say the same again.
 _THIS, _OTHER = "#d55e00", "#0072b2"
-_INK, _MUTED, _GRID = "#1c2026", "#575e67", "#e3e6ea"
 _RADIUS = 8.0
 _UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"), (1, "B"))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Axis:
-    """A scale from values to pixels.
-
-    Attributes:
-        low, high: the values at its ends.
-        start, end: the pixels there.
-        ticks: the values that are marked.
-        logarithmic: whether equal ratios, not equal differences, are equally long.
-    """
-
-    low: float
-    high: float
-    start: float
-    end: float
-    ticks: tuple[float, ...]
-    logarithmic: bool = False
-
-    def place(self, value: float) -> float:
-        """Return the pixel of a value."""
-        if self.logarithmic:
-            share = math.log(value / self.low) / math.log(self.high / self.low)
-        else:
-            share = (value - self.low) / (self.high - self.low)
-        return self.start + share * (self.end - self.start)
 
 
 def size_axis(sizes: Iterable[int], start: float, end: float) -> Axis:
@@ -106,7 +78,7 @@ def size_quality_chart(points: Sequence[Point], this: Point) -> str:
             _head(len(points), front),
             _axes(x, y),
             _legend(this in front),
-            _path(stairs, _OTHER, 2),
+            path(stairs, _OTHER, 2),
             *_leaders(places, labels),
             *reversed(markers),
             *(_label(label, bold=number == 0) for number, label in enumerate(labels) if label),
@@ -137,22 +109,20 @@ def _axes(x: Axis, y: Axis) -> str:
     parts = []
     for tick in x.ticks:
         px = x.place(tick)
-        parts.append(_path([(px, _PLOT.top), (px, _PLOT.bottom)], _GRID))
-        parts.append(_text(px, _PLOT.bottom + 21, _size(tick), "middle"))
+        parts.append(path([(px, _PLOT.top), (px, _PLOT.bottom)], GRID))
+        parts.append(text(px, _PLOT.bottom + 21, _size(tick), "middle"))
     for tick in y.ticks:
         py = y.place(tick)
-        parts.append(_path([(_PLOT.left, py), (_PLOT.right, py)], _GRID))
-        parts.append(_text(_PLOT.left - 9, py + 5, f"{tick:g}", "end"))
+        parts.append(path([(_PLOT.left, py), (_PLOT.right, py)], GRID))
+        parts.append(text(_PLOT.left - 9, py + 5, f"{tick:g}", "end"))
     centre, middle = (_PLOT.left + _PLOT.right) / 2, (_PLOT.top + _PLOT.bottom) / 2
     return "\n".join(
         [
             *parts,
-            _path([_PLOT[:2], (_PLOT.left, _PLOT.bottom), _PLOT[2:]], _MUTED),
-            _text(
-                centre, _HEIGHT - 12, "model file (bytes, logarithmic; 1 kB = 1,000 bytes)", "middle", _INK
-            ),
+            path([_PLOT[:2], (_PLOT.left, _PLOT.bottom), _PLOT[2:]], MUTED),
+            text(centre, _HEIGHT - 12, "model file (bytes, logarithmic; 1 kB = 1,000 bytes)", "middle", INK),
             f'<g transform="rotate(-90 16 {middle})">'
-            f"{_text(16, middle, 'precision@1 (percent)', 'middle', _INK)}</g>",
+            f"{text(16, middle, 'precision@1 (percent)', 'middle', INK)}</g>",
         ]
     )
 
@@ -169,9 +139,9 @@ def _legend(this_on_front: bool) -> str:
         (_marker(0, 0, this=False, on_front=False), "not on it"),
     ]
     parts, left = [], _PLOT.left + 8
-    for marker, text in entries:
-        parts.append(f'<g transform="translate({left:.1f} 20)">{marker}{_text(15, 5, text, "start")}</g>')
-        left += 50 + text_width(text)
+    for marker, words in entries:
+        parts.append(f'<g transform="translate({left:.1f} 20)">{marker}{text(15, 5, words, "start")}</g>')
+        left += 50 + text_width(words)
     return "\n".join(parts)
 
 
@@ -194,11 +164,11 @@ def _marker(px: float, py: float, *, this: bool, on_front: bool) -> str:
 def _leaders(places: Iterable[Place], labels: Iterable[Label | None]) -> Iterator[str]:
     for place, label in zip(places, labels, strict=True):
         if label and label.leader:
-            yield _path([place, label.leader], _MUTED)
+            yield path([place, label.leader], MUTED)
 
 
 def _label(label: Label, bold: bool) -> str:
-    return _text(label.x, label.box.bottom - 4, label.text, label.anchor, _INK, bold)
+    return text(label.x, label.box.bottom - 4, label.text, label.anchor, INK, bold)
 
 
 def _names(points: Sequence[Point]) -> list[str]:
@@ -212,16 +182,3 @@ def _names(points: Sequence[Point]) -> list[str]:
         unique = [form for form, column in zip(forms, columns, strict=True) if column.count(form) == 1]
         names.append(shortened([*unique, forms[-1]][0]))
     return names
-
-
-def _path(corners: Sequence[Place], colour: str, width: float = 1) -> str:
-    course = "L".join(f"{px:.1f} {py:.1f}" for px, py in corners)
-    return f'<path d="M{course}" stroke="{colour}" stroke-width="{width:g}" fill="none"/>'
-
-
-def _text(px: float, py: float, text: str, anchor: str, colour: str = _MUTED, bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    return (
-        f'<text x="{px:.1f}" y="{py:.1f}" text-anchor="{anchor}" fill="{colour}"{weight}>'
-        f"{escape(text)}</text>"
-    )

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgesim.bundle import GOLDEN, MANIFEST, Bundle, golden_bytes, write_bundle
+from edgesim.bundle import GOLDEN, Bundle, golden_bytes, write_bundle
 from edgesim.errors import BundleError, StorageError
+from edgesim.manifest import MANIFEST
 from edgesim.model_spec import ModelSpec
 
 SPEC = ModelSpec(name="tiny", input_size=16, embedding_dim=4)
@@ -145,7 +146,18 @@ def test_the_message_of_a_changed_file(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"null", b"{}", b'{"format_version": 1}', b"\xff\xfe\0", b'{"sha256": "0"}']
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"format_version": 1}',
+        b"\xff\xfe\0",
+        b'{"sha256": "0"}',
+        b"[" * 10**5,
+    ],
 )
 def test_the_message_of_a_damaged_manifest(folder: Path, content: bytes) -> None:
     (folder / MANIFEST).write_bytes(content)
@@ -189,6 +201,61 @@ def test_sealing_as_the_test_does_it_is_what_edgesim_checks(folder: Path) -> Non
     assert Bundle.load(folder).encoder_id == "f" * 16
 
 
+# Hostile: whoever makes such a bundle seals its manifest as well.
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside", "/etc/passwd", "a/b.onnx", "a\\b.onnx", "..", ".", "", ".hidden", "a\nb", "a\0b"]
+)
+def test_a_manifest_that_names_files_elsewhere(tmp_path: Path, folder: Path, name: str) -> None:
+    (tmp_path / "outside").write_bytes(FILES["model.onnx"])
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    seal(folder, files={**files, name: files["model.onnx"]})
+    assert refusal(folder) == (
+        f"{folder / MANIFEST}: expected names of files in the bundle, got {name!r}; do not use it"
+    )
+
+
+@pytest.mark.parametrize("file", ["../model.onnx", "/etc/passwd", "other.onnx", None, 7, ["model.onnx"]])
+def test_a_model_whose_file_is_none_of_those_that_are_checked(folder: Path, file: object) -> None:
+    (folder / "other.onnx").write_bytes(b"")
+    seal(folder, models={"onnx": {"file": file}})
+    assert (
+        refusal(folder) == f"{folder / MANIFEST}: names no file for its onnx model; export the bundle again"
+    )
+
+
+@pytest.mark.parametrize("key", ["spec", "encoder_id", "models", "recipe", "gates", "made_by", "files"])
+@pytest.mark.parametrize("value", [None, 7])
+def test_a_manifest_with_a_part_of_the_wrong_type(folder: Path, key: str, value: object) -> None:
+    seal(folder, **{key: value})
+    assert refusal(folder) == (
+        f"{folder / MANIFEST}: {key!r} is missing or of the wrong type; export the bundle again"
+    )
+
+
+def test_a_pipe_in_the_place_of_a_file(folder: Path) -> None:
+    (folder / "model.onnx").unlink()
+    os.mkfifo(folder / "model.onnx")
+    assert refusal(folder) == f"{folder / 'model.onnx'}: not a file; copy the bundle again"
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"PK\3\4" + bytes(60), FILES[GOLDEN][:50]])
+def test_golden_embeddings_that_are_none(tmp_path: Path, content: bytes) -> None:
+    bundle = write_bundle(tmp_path / "bundle", **{**CONTENT, "files": {**FILES, GOLDEN: content}})
+    with pytest.raises(BundleError) as caught:
+        bundle.golden("onnx")
+    assert str(caught.value).startswith(f"{tmp_path / 'bundle' / GOLDEN}: holds no golden embeddings (")
+    assert "\n" not in str(caught.value)
+
+
+def test_golden_embeddings_of_another_format_only(tmp_path: Path) -> None:
+    golden = golden_bytes(PICTURES, {"tflite": EMBEDDINGS["tflite"]})
+    bundle = write_bundle(tmp_path / "bundle", **{**CONTENT, "files": {**FILES, GOLDEN: golden}})
+    with pytest.raises(BundleError, match="holds no golden embeddings"):
+        bundle.golden("onnx")
+
+
 # Writing.
 
 
@@ -200,7 +267,8 @@ def test_an_existing_folder_is_not_overwritten(tmp_path: Path, folder: Path) -> 
 
 def test_overwrite_replaces_a_bundle_and_all_of_it(folder: Path) -> None:
     files = {name: FILES[name] for name in ("model.onnx", GOLDEN)}
-    write_bundle(folder, **{**CONTENT, "encoder_id": "new", "files": files}, overwrite=True)
+    models = {"onnx": CONTENT["models"]["onnx"]}
+    write_bundle(folder, **{**CONTENT, "encoder_id": "new", "models": models, "files": files}, overwrite=True)
     assert Bundle.load(folder).encoder_id == "new"
     assert sorted(path.name for path in folder.iterdir()) == sorted([*files, MANIFEST])
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]

@@ -9,6 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).parent.parent
 
 BLOCKER = """
@@ -75,6 +77,19 @@ print(*sorted(name for name in sys.modules if name.startswith("edgesim")))
 assert page == build_parser().format_help()
 """
     assert run_python(code) == ["edgesim", "edgesim.cli", "edgesim.cli.main", "edgesim.errors"]
+
+
+def test_decoding_a_photo_imports_the_decoder_of_its_format_only(tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.new("RGB", (32, 32)).save(path)
+    code = f"""
+import sys
+from pathlib import Path
+from edgesim.preprocess import load_pixels
+load_pixels(Path({str(path)!r}), 8)
+print(*sorted(name for name in sys.modules if name.startswith("PIL.") and name.endswith("Plugin")))
+"""
+    assert run_python(code) == ["PIL.JpegImagePlugin"]
 
 
 def test_every_floor_is_under_the_contracts():

@@ -62,13 +62,15 @@ def test_data_files_are_in_the_wheel(wheel):
     configs = relative("edgesim/training/configs", "*.toml")
     recipes = relative("edgesim_export/recipes", "*.toml", ROOT / "export")
     builtin = {name for name in relative("edgesim/builtin", "**/*") if "__pycache__" not in name}
-    assert len(profiles) == 6
+    assert len(profiles) == 7
     assert configs
     assert recipes
+    templates = relative("edgesim_export/kit/templates", "*", ROOT / "export")
+    assert "edgesim_export/kit/templates/install.sh" in templates
     for name in ENCODERS:
         files = {"encoder.pt", "model_card.md", "bundle/manifest.json", "bundle/model.onnx"}
         assert {f"edgesim/builtin/{name}/{file}" for file in files} <= builtin
-    assert profiles | configs | recipes | builtin <= names
+    assert profiles | configs | recipes | templates | builtin <= names
     assert {"edgesim/py.typed", "edgesim_export/py.typed", "firmware_profiles/README.md"} <= names
 
 

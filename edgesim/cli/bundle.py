@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from edgesim.cli import COMMANDS
+from edgesim.cli import COMMANDS, bundle_kit, bundle_signing, bundle_updates
 from edgesim.cli.encoders import BUILTIN_NAMES
 
 if TYPE_CHECKING:
@@ -27,13 +27,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     verify = actions.add_parser(
         "verify",
-        help="check every byte, and recompute the golden embeddings",
-        description="Check every file against the manifest, and recompute the golden embeddings here.",
+        help="check every byte and the signature, and recompute the golden embeddings",
+        description="Check every file against the manifest, check the signature if there is one, and\n"
+        "recompute the golden embeddings here.",
         epilog="example:\n  edgesim bundle verify copy --engine litert\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verify.add_argument("bundle", metavar="BUNDLE", help=_HELP_BUNDLE)
     verify.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
+    verify.add_argument(
+        "--public-key",
+        metavar="PATH",
+        help="require a signature by this key, or by one of the *.pub files in this folder "
+        "(default: as this device is configured)",
+    )
     verify.set_defaults(run=run_verify)
     show = actions.add_parser(
         "show",
@@ -45,14 +52,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show.add_argument("bundle", metavar="BUNDLE", help=_HELP_BUNDLE)
     show.add_argument("--json", action="store_true", help="print everything, as JSON")
     show.set_defaults(run=run_show)
+    bundle_kit.add_kit(actions, _HELP_BUNDLE)
+    bundle_signing.add_actions(actions)
+    bundle_updates.add_actions(actions)
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    """Check a bundle's files and its golden embeddings."""
+    """Check a bundle's files, its signature and its golden embeddings."""
     from edgesim.runtime.embedder import SELF_TEST_COSINE, Embedder, open_bundle
 
     bundle = open_bundle(args.bundle)
     print(f"{bundle.folder}: every file is as the manifest says")
+    print(f"{bundle.folder}: {_signature(args, bundle)}")
     embedder = Embedder(bundle, args.engine)
     lowest = embedder.self_test()
     print(
@@ -60,6 +71,25 @@ def run_verify(args: argparse.Namespace) -> int:
         f"lowest cosine {lowest:.4f} (limit {SELF_TEST_COSINE})"
     )
     return 0
+
+
+def _signature(args: argparse.Namespace, bundle: Bundle) -> str:
+    """Check the signature; return what there is to say of it."""
+    from pathlib import Path
+
+    from edgesim.builtin import is_builtin
+    from edgesim.signing import check_signature
+    from edgesim.signing_keys import read_public_keys
+    from edgesim.trust import required_keys
+
+    keys = None if is_builtin(args.bundle) else required_keys()
+    if args.public_key is not None:
+        keys = read_public_keys(Path(args.public_key))
+    signature = check_signature(bundle, keys)
+    if signature is None:
+        return "not signed"
+    trusted = "not compared with any trusted key" if keys is None else "a trusted key"
+    return f"signed by the key {signature.key.fingerprint} ({trusted}), release {signature.release}"
 
 
 def run_show(args: argparse.Namespace) -> int:
@@ -87,7 +117,7 @@ def _json(bundle: Bundle) -> str:
 
 
 def _text(bundle: Bundle) -> str:
-    from edgesim.cli.tables import format_table
+    from edgesim.cli.gates import describe_failures, format_gates
 
     spec = bundle.spec
     lines = [
@@ -100,6 +130,7 @@ def _text(bundle: Bundle) -> str:
         ),
         f"made by: {', '.join(f'{name} {version}' for name, version in bundle.made_by.items())}",
     ]
-    columns = ("gate", "model", "value", "limit", "passed")
-    gates = [[str(gate[column]) for column in columns] for gate in bundle.gates]
-    return "\n".join(lines) + (f"\n\n{format_table(columns, gates)}" if gates else "")
+    failures = describe_failures(bundle.gates)
+    if failures:
+        lines.insert(0, f"WARNING: written with --force, {failures}")
+    return "\n".join(lines) + (f"\n\n{format_gates(bundle.gates)}" if bundle.gates else "")

@@ -167,7 +167,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _is_bundle(encoder: str) -> bool:
     from edgesim.builtin import is_builtin
-    from edgesim.bundle import MANIFEST
+    from edgesim.manifest import MANIFEST
 
     return is_builtin(encoder) or (Path(encoder) / MANIFEST).exists()
 

@@ -19,7 +19,7 @@ exit status: 0 success; 2 wrong request; 3 unusable input; 4 damaged bundle; 5 d
 """
 
 
-def build_parser(commands: Container[str] = COMMANDS) -> argparse.ArgumentParser:
+def build_parser(commands: Container[str] = COMMANDS, *, name_others: bool = True) -> argparse.ArgumentParser:
     """Return the parser of the program; docs/cli.md is generated from it.
 
     Each command's module offers `add_parser(subparsers)`, which sets the default `run` to a function of the
@@ -29,6 +29,7 @@ def build_parser(commands: Container[str] = COMMANDS) -> argparse.ArgumentParser
     Args:
         commands: those whose arguments are wanted. The others get a name and a line on the help page, and
             their modules are not imported.
+        name_others: False leaves the others out.
     """
     parser = argparse.ArgumentParser(
         prog="edgesim",
@@ -41,7 +42,7 @@ def build_parser(commands: Container[str] = COMMANDS) -> argparse.ArgumentParser
     for name, purpose in COMMANDS.items():
         if name in commands:
             importlib.import_module(f"edgesim.cli.{name}").add_parser(subparsers)
-        else:
+        elif name_others:
             subparsers.add_parser(name, help=purpose)
     return parser
 
@@ -49,7 +50,9 @@ def build_parser(commands: Container[str] = COMMANDS) -> argparse.ArgumentParser
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status (see edgesim.errors)."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    args = build_parser(commands=arguments).parse_args(arguments)
+    # Behind a command the others cannot be seen; naming them takes nearly as long as embedding a photo.
+    command = arguments[:1]
+    args = build_parser(command, name_others=not COMMANDS.keys() & command).parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path that the terminal's encoding lacks is printed escaped, instead of ending the program.
         sys.stdout.reconfigure(errors="backslashreplace")

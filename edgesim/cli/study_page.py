@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from edgesim.cli.study import spread
-from edgesim.size_quality_chart import Axis
+from edgesim.svg import GRID, INK, MUTED, Axis, path, text
 
 # Row of a study -> its name on the page, and where its negatives come from.
 _ROWS = {
@@ -23,7 +23,6 @@ _METRICS = {"micro_ap": "micro-AP", "recall_at_p90": "recall@P90", "recall_at_1"
 _WIDTH, _LEFT, _TOP, _STEP, _BAR = 760, 178, 34, 46, 24
 # Sky blue of the Okabe-Ito palette, pale enough for the lines on it, and grey; the names say the same again.
 _QK, _OTHER = "#56b4e9", "#b3bbc4"
-_INK, _MUTED, _GRID = "#1c2026", "#575e67", "#e3e6ea"
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1c2026; background: #fff; max-width: 860px;
@@ -104,8 +103,8 @@ def _chart(figures: dict[str, list[dict[str, float]]]) -> str:
                 _bar(axis, row, of_seeds, _TOP + _STEP * number)
                 for number, (row, of_seeds) in enumerate(figures.items())
             ),
-            _line(_LEFT, _TOP - 8, _LEFT, bottom, _MUTED),
-            _text((axis.start + axis.end) / 2, bottom + 38, "micro-AP (percent)", "middle", _INK),
+            _line(_LEFT, _TOP - 8, _LEFT, bottom, MUTED),
+            text((axis.start + axis.end) / 2, bottom + 38, "micro-AP (percent)", "middle", INK),
             "</svg>",
         ]
     )
@@ -127,7 +126,7 @@ def _bar(axis: Axis, row: str, of_seeds: Sequence[dict[str, float]], top: float)
     low, high = (axis.place(100 * max(0.0, mean + sign * deviation)) for sign in (-1, 1))
     dots = "".join(
         f'<circle cx="{axis.place(100 * f["micro_ap"]):.1f}" cy="{middle:.1f}" r="3" fill="#fff" '
-        f'stroke="{_INK}"/>'
+        f'stroke="{INK}"/>'
         for f in of_seeds
     )
     colour = _QK if row.startswith("qk") else _OTHER
@@ -135,21 +134,17 @@ def _bar(axis: Axis, row: str, of_seeds: Sequence[dict[str, float]], top: float)
         f"<g><title>{_ROWS[row][0]}: {_percent(mean, deviation)} %</title>"
         f'<rect x="{axis.start:.1f}" y="{top:.1f}" width="{end - axis.start:.1f}" height="{_BAR}" '
         f'fill="{colour}"/>'
-        f"{_line(low, middle, high, middle, _INK)}{_line(low, middle - 6, low, middle + 6, _INK)}"
-        f"{_line(high, middle - 6, high, middle + 6, _INK)}{dots}"
-        f"{_text(_LEFT - 10, middle + 5, _ROWS[row][0], 'end', _INK)}"
-        f"{_text(_WIDTH - 4, middle + 5, _percent(mean, deviation), 'end', _INK)}</g>"
+        f"{_line(low, middle, high, middle, INK)}{_line(low, middle - 6, low, middle + 6, INK)}"
+        f"{_line(high, middle - 6, high, middle + 6, INK)}{dots}"
+        f"{text(_LEFT - 10, middle + 5, _ROWS[row][0], 'end', INK)}"
+        f"{text(_WIDTH - 4, middle + 5, _percent(mean, deviation), 'end', INK)}</g>"
     )
 
 
 def _tick(axis: Axis, tick: float, bottom: float) -> str:
     x = axis.place(tick)
-    return _line(x, _TOP - 8, x, bottom, _GRID) + _text(x, bottom + 18, f"{tick:g}", "middle", _MUTED)
+    return _line(x, _TOP - 8, x, bottom, GRID) + text(x, bottom + 18, f"{tick:g}", "middle", MUTED)
 
 
 def _line(x0: float, y0: float, x1: float, y1: float, colour: str) -> str:
-    return f'<path d="M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}" stroke="{colour}" stroke-width="1.5"/>'
-
-
-def _text(x: float, y: float, text: str, anchor: str, colour: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+    return path([(x0, y0), (x1, y1)], colour, 1.5)

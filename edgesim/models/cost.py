@@ -1,12 +1,13 @@
-"""What an encoder costs before anyone has timed it: parameters and multiply-accumulates."""
+"""What an encoder costs before anyone has timed it: parameters, multiply-accumulates, numbers moved."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from edgesim.latency_data import Cost
 from edgesim.models.encoder import Encoder
-from edgesim.models.involution import Involution
+from edgesim.models.involution import ExportedInvolution, Involution
 
 
 def parameter_count(encoder: nn.Module) -> int:
@@ -39,3 +40,34 @@ def multiply_accumulates(encoder: Encoder) -> int:
         for hook in hooks:
             hook.remove()
     return total
+
+
+@torch.no_grad()
+def layer_cost(network: nn.Module, input_size: int) -> Cost:
+    """Return the cost of a network as it is: of an encoder, pass what `for_export` makes of it.
+
+    The windows of an involution count as activations that are written and read.
+
+    Args:
+        network: in evaluation mode; takes images (N, 3, S, S).
+        input_size: S.
+    """
+    macs = activations = weights = 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal macs, activations, weights
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            macs += layer.weight[0].numel() * output.numel()
+            activations += inputs[0].numel() + output.numel()
+            weights += layer.weight.numel()
+        elif isinstance(layer, ExportedInvolution):
+            # Its windows are written once, and read once by the product with the kernels.
+            activations += 2 * layer.kernel_size**2 * output.numel()
+
+    hooks = [layer.register_forward_hook(count) for layer in network.modules()]
+    try:
+        network(torch.zeros(1, 3, input_size, input_size))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Cost(macs=macs, activations=activations, weights=weights)

@@ -27,6 +27,7 @@ def test_verify(bundle: Path, capsys: Captured) -> None:
     assert main(["bundle", "verify", "bundle"]) == 0
     assert capsys.readouterr() == (
         "bundle: every file is as the manifest says\n"
+        "bundle: not signed\n"
         f"onnxruntime {onnxruntime.__version__}: reproduces the golden embeddings, "
         "lowest cosine 1.0000 (limit 0.97)\n",
         "",
@@ -37,7 +38,8 @@ def test_verify(bundle: Path, capsys: Captured) -> None:
 def test_the_built_in_encoders_are_known_by_name(name: str, capsys: Captured) -> None:
     assert main(["bundle", "verify", name, "--engine", "onnxruntime"]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith(f"{bundle_folder(name)}: every file is as the manifest says\nonnxruntime ")
+    folder = bundle_folder(name)
+    assert out.startswith(f"{folder}: every file is as the manifest says\n{folder}: not signed\nonnxruntime ")
     assert err == ""
     assert main(["bundle", "show", name]) == 0
     assert capsys.readouterr().out.startswith(f"encoder: {Bundle.load(bundle_folder(name)).title}\n")
@@ -84,7 +86,7 @@ def test_an_encoder_that_fails_its_self_test(
     monkeypatch.setattr(Bundle, "golden", lambda self, name: (images, -golden))
     assert main(["bundle", "verify", "bundle"]) == 4
     assert capsys.readouterr() == (
-        "bundle: every file is as the manifest says\n",
+        "bundle: every file is as the manifest says\nbundle: not signed\n",
         f"edgesim: bundle: self-test failed, onnxruntime {onnxruntime.__version__} reproduces the golden "
         "embeddings with a cosine of -1.0000, the limit is 0.97; try another --engine\n",
     )
@@ -100,8 +102,8 @@ def test_show(bundle: Path, capsys: Captured) -> None:
         f"onnx model: {(bundle / 'model.onnx').stat().st_size} bytes, none\n"
         "made by: tests 1\n"
         "\n"
-        "gate  model  value  limit    passed\n"
-        "size  onnx   3000   1000000  True\n"
+        "model  gate  value  limit    result  note\n"
+        "onnx   size  3000   1000000  pass\n"
     )
 
 

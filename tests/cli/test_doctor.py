@@ -76,7 +76,8 @@ def test_cpuinfo(cpuinfo, cpu, features):
         (CELERON, "x86_64", 7700, "shopfloor-x86"),
         (N100, "x86_64", 7700, "shopfloor-x86-avx2"),
         (N100, "x86_64", 1900, "shopfloor-x86"),
-        (PI_4, "armv7l", 906, None),
+        (PI_4, "armv7l", 906, "pi-zero-2w-32bit"),
+        (PI_4, "armv7l", 300, None),
         ("flags\t: sse2\n", "x86_64", 7700, None),
     ],
 )

@@ -1,16 +1,26 @@
 """`edgesim export`: what it prints, and how it fails."""
 
 import json
+import platform
 import re
+from importlib import resources
 
+import onnxruntime
 import pytest
 
 from edgesim.bundle import Bundle
 from edgesim.cli import export
 from edgesim.cli.main import main
+from edgesim.machine import read_machine
+from edgesim.profiles import load_profile
+from edgesim_export.device_probe import other_machine
+from edgesim_export.recipe import load_recipe
 from tests.export.small import write_checkpoint, write_recipe
 from tests.helpers import ROOT, run_python, write_photos
 
+UNKNOWN = "not measured here"
+HERE = platform.machine()
+INDEX = "100 entries, exact search"
 BLOCKED = """
 import sys
 sys.path.insert(0, {export!r})
@@ -22,6 +32,7 @@ class Blocker:
 
 sys.meta_path.insert(0, Blocker())
 from edgesim.cli.main import main
+from edgesim_export.recipe import load_recipe
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -36,6 +47,9 @@ def folder(tmp_path_factory):
     write_recipe(folder, "onnx", **loose)
     (folder / "strict").mkdir()
     write_recipe(folder / "strict", "onnx", **loose, max_bytes="1000")
+    # A board whose index takes no time to make.
+    board = (resources.files("firmware_profiles") / "pi-4b.toml").read_text()
+    (folder / "board.toml").write_text(board.replace("index_entries = 100_000", "index_entries = 100"))
     return folder
 
 
@@ -48,11 +62,15 @@ def arguments(folder, *more, recipe="onnx_static_w8a8_pc.toml"):
 
 
 def test_prints_files_gates_and_the_bundle(folder, tmp_path, capsys):
-    assert main(arguments(folder, "--out", str(tmp_path / "bundle"), "--profile", "pi-4b")) == 0
+    assert (
+        main(arguments(folder, "--out", str(tmp_path / "bundle"), "--profile", str(folder / "board.toml")))
+        == 0
+    )
     captured = capsys.readouterr()
     assert captured.err == ""
     bundle = Bundle.load(tmp_path / "bundle")
     values = {gate["gate"]: gate["value"] for gate in bundle.gates}
+    engine = f"onnxruntime {onnxruntime.__version__}"
     size = values["bytes"]
     files, gates, rest = captured.out.split("\n\n")
     assert [re.split("  +", line) for line in files.splitlines()] == [
@@ -60,12 +78,23 @@ def test_prints_files_gates_and_the_bundle(folder, tmp_path, capsys):
         ["model.onnx", f"{size:,}", "static: int8 weights per channel, gptq, 7 bits used; uint8 activations"],
     ]
     assert [re.split("  +", line) for line in gates.splitlines()] == [
-        ["model", "gate", "value", "limit", "passed"],
-        ["onnx", "bytes", str(size), "< 1000000", "yes"],
-        ["onnx", "cosine_mean", str(values["cosine_mean"]), ">= 0.995", "yes"],
-        ["onnx", "cosine_worst", str(values["cosine_worst"]), ">= 0.9", "yes"],
-        ["onnx", "recall_at_1_loss", str(values["recall_at_1_loss"]), "<= 50.0", "yes"],
-        ["onnx", "float_operators", "Gelu, Pad, ReduceMean", "of Gelu, Pad, ReduceMean", "yes"],
+        ["model", "gate", "value", "limit", "result", "note"],
+        ["onnx", "bytes", str(size), "< 1000000", "pass"],
+        ["onnx", "cosine_mean", str(values["cosine_mean"]), ">= 0.995", "pass"],
+        ["onnx", "cosine_worst", str(values["cosine_worst"]), ">= 0.9", "pass"],
+        ["onnx", "recall_at_1_loss", str(values["recall_at_1_loss"]), "<= 50.0", "pass"],
+        ["onnx", "float_operators", "Gelu, Pad, ReduceMean", "of Gelu, Pad, ReduceMean", "pass"],
+        ["onnx", "operators", "onnxruntime", "onnxruntime", "pass", f"loaded by {engine}"],
+        [
+            "onnx",
+            "wheels",
+            "-",
+            "3.11, 3.13",
+            UNKNOWN,
+            "the package index was not asked, pass --check-wheels",
+        ],
+        ["onnx", "peak_memory", str(values["peak_memory"]), "<= 250", "pass", f"{engine} on {HERE}, {INDEX}"],
+        ["onnx", "latency", "-", "<= 150", UNKNOWN, other_machine(read_machine(), load_profile("pi-4b"))],
     ]
     assert rest == (
         "calibrated on 8 images made from 8 pictures of 'parts', "
@@ -96,18 +125,37 @@ def test_a_failing_gate(folder, tmp_path, capsys, as_json):
     if as_json:
         result = json.loads(captured.out)
         assert result["bundle"] is None
+        assert result["report"] == str(tmp_path / "b.report.json")
         rows = [(g["gate"], str(g["value"])) for g in result["gates"] if not g["passed"]]
     else:
         lines = [re.split("  +", line) for line in captured.out.splitlines()]
         assert len(lines) == 6
-        rows = [(gate, value) for _, gate, value, _, passed in lines if passed == "NO"]
+        rows = [(gate, value) for _, gate, value, _, result in map(five, lines) if result == "FAIL"]
     ((gate, size),) = rows
     assert gate == "bytes"
     assert captured.err == (
-        f"edgesim: nothing was written, 1 of 5 gates failed: onnx bytes is {size}, the limit is 1000; "
-        "calibrate on images like those that the device will see: --calibration FOLDER\n"
+        f"edgesim: no bundle was written, 1 of 5 gates failed: onnx bytes is {size}, the limit is 1000; "
+        f"see {tmp_path / 'b.report.json'}; --force writes the bundle all the same\n"
     )
-    assert not (tmp_path / "b").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["b.report.json"]
+
+
+def five(cells):
+    """Return the cells of a row but its note."""
+    return cells[:5]
+
+
+def test_forced(folder, tmp_path, capsys):
+    strict = arguments(folder, "--out", str(tmp_path / "b"), recipe="strict/onnx_static_w8a8_pc.toml")
+    assert main([*strict, "--force"]) == 0
+    captured = capsys.readouterr()
+    warning = f"written with --force, {tmp_path / 'b'} fails 1 of 5 gates: onnx bytes"
+    assert captured.err == f"edgesim: warning: {warning}\n"
+    assert captured.out.endswith(f"wrote {tmp_path / 'b'}: {Bundle.load(tmp_path / 'b').title}\n")
+    assert main(["bundle", "show", str(tmp_path / "b")]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("WARNING: written with --force, fails 1 of 5 gates: onnx bytes\n")
+    assert re.search(r"^onnx +bytes +\d+ +< 1000 +FAIL$", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -115,11 +163,21 @@ def test_a_failing_gate(folder, tmp_path, capsys, as_json):
     [
         (["--profile", "pi4"], 2, "unknown profile 'pi4'; did you mean 'pi-4b'?"),
         (
-            ["--recipe", "onnx_static"],
+            ["--recipe", "onnx_statc_w8a8_pc"],
             2,
-            "unknown recipe 'onnx_static'; did you mean 'onnx_static_w8a8_pc'?",
+            "unknown recipe 'onnx_statc_w8a8_pc'; did you mean 'onnx_static_w8a8_pc'?",
         ),
         (["--calibration", "gone"], 3, "gone: no such file or folder"),
+        (
+            ["--recipe", "auto", "--recipe", "auto"],
+            2,
+            "--recipe auto chooses by itself; pass no other recipe with it",
+        ),
+        (
+            ["--check-wheels"],
+            2,
+            "--check-wheels asks for a device's wheels; say which device with --profile",
+        ),
         (["--name", "a b"], 2, "--name: expected letters, digits, '.', '_' and '-', got 'a b'"),
     ],
 )
@@ -129,6 +187,47 @@ def test_wrong_requests(folder, tmp_path, capsys, options, status, message):
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", f"edgesim: {message}\n")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_calibration_folder_with_three_images(folder, tmp_path, capsys):
+    write_photos(tmp_path / "three", 3)
+    command = ["export", str(folder / "run"), "--format", "onnx", "--out", str(tmp_path / "bundle")]
+    assert main([*command, "--calibration", str(tmp_path / "three")]) == 3
+    assert capsys.readouterr().err == (
+        "edgesim: three: 3 usable images of 3, calibration needs 8 at least; "
+        "pass a folder with more: --calibration FOLDER\n"
+    )
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_the_recipes_that_were_tried_and_the_losses_of_the_layers(folder, tmp_path, capsys, monkeypatch):
+    own = load_recipe(str(folder / "onnx_static_w8a8_pc.toml"))
+    monkeypatch.setattr("edgesim_export.pipeline.candidates", lambda formats, profile: [own])
+    options = [
+        *("--recipe", "auto", "--format", "onnx", "--calibration", str(folder / "parts"), "--out"),
+        *(str(tmp_path / "bundle"), "--sensitivity", str(tmp_path / "layers")),
+    ]
+    assert main(["export", str(folder / "run"), *options]) == 0
+    tried, remarks, layers, page, *_ = capsys.readouterr().out.split("\n\n")
+    (row,) = Bundle.load(tmp_path / "bundle").recipe["auto"]["candidates"]
+    assert [re.split("  +", line) for line in tried.splitlines()] == [
+        ["recipe", "engine", "bytes", "cosine mean", "worst", "recall@1 loss", "ms", "failed"],
+        [
+            *("onnx_static_w8a8_pc", "onnxruntime", f"{row['bytes']:,}", f"{row['cosine_mean']:.5f}"),
+            *(f"{row['cosine_worst']:.5f}", f"{row['recall_at_1_loss']:g}", f"{row['milliseconds']:.2f}"),
+            *("-", "picked"),
+        ],
+    ]
+    assert remarks.startswith("onnx: onnx_static_w8a8_pc, the nearest to the float encoder")
+    assert remarks.splitlines()[1].startswith("ms: CPU time of one embedding on this machine")
+    (model,) = json.loads((tmp_path / "layers" / "sensitivity.json").read_text())["models"]
+    lines = [re.split("  +", line) for line in layers.splitlines()[2:]]
+    assert [line[0] for line in lines] == [row["layer"] for row in model["layers"]]
+    losses = [
+        f"{model['layers'][-1][kind][part]:.2g}" for kind in ("alone", "saved") for part in ("mean", "worst")
+    ]
+    assert lines[-1] == ["embedding", "Gemm", *losses]
+    assert page == f"wrote {tmp_path / 'layers' / 'sensitivity.html'}"
 
 
 @pytest.mark.parametrize("name", ["copy", "similar"])

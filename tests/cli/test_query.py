@@ -170,6 +170,23 @@ def test_a_20000_by_20000_png_is_refused_in_bounded_memory(here: Path) -> None:
     assert int(peak_kib) < 200_000
 
 
+def test_where(here: Path, capsys: Captured) -> None:
+    assert main(["query", "parts", "photos/0000.png", "--where", "line=3 and not has verdict"]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[3:] for line in out.splitlines()[1:]] == [
+        [f"{here}/photos/0001.png", "line=3", "part=x"]
+    ]
+    assert err == ""
+    assert main(["query", "parts", "photos/0000.png", "--where", "line=4"]) == 0
+    assert capsys.readouterr() == (
+        "query  rank  similarity  path  labels\n",
+        "edgesim: parts: no entry satisfies --where 'line=4'\n",
+    )
+    assert main(["query", "parts", "photos/0000.png", "--where", "line"]) == 2
+    message = "edgesim: label filter 'line': expected one of = != < <= > >= in, got the end at character 5\n"
+    assert capsys.readouterr() == ("", message)
+
+
 def test_k(here: Path, capsys: Captured) -> None:
     assert main(["query", "parts", "photos/0000.png", "-k", "9"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 4

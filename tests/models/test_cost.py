@@ -2,8 +2,9 @@
 
 import torch
 
-from edgesim.models.cost import multiply_accumulates, parameter_count
-from edgesim.models.encoder import Encoder, EncoderConfig
+from edgesim.latency_data import Cost
+from edgesim.models.cost import layer_cost, multiply_accumulates, parameter_count
+from edgesim.models.encoder import Encoder, EncoderConfig, for_export
 from edgesim.models.stages import Stage
 
 CONFIG = EncoderConfig(
@@ -37,4 +38,28 @@ def test_counting_leaves_no_trace() -> None:
     multiply_accumulates(encoder)
     assert encoder.training
     assert all(torch.equal(values, before[name]) for name, values in encoder.state_dict().items())
+    assert not any(layer._forward_hooks for layer in encoder.modules())
+
+
+def test_layer_cost_by_hand() -> None:
+    encoder = for_export(Encoder(CONFIG))
+    # As exported, patches are a convolution, and the involution's 9 x 12 kernel channels meet a sum by a
+    # convolution of ones. Inputs, outputs and weights of each layer:
+    layers = [
+        (8 * 8 * 3, 4 * 4 * 12, 12 * 2 * 2 * 3, 16),  # patches
+        (16 * 12, 16 * 3, 12 * 3, 16),  # W0
+        (16 * 3, 16 * 108, 3 * 108, 16),  # W1
+        (16 * 108, 16 * 12, 108 * 12, 16),  # the sum
+        (16 * 12, 4 * 5, 9 * 12 * 5, 4),  # the strided convolution
+        (4 * 5, 4 * 6, 9 * 5 * 6, 4),  # the residual block
+        (4 * 6, 4 * 6, 9 * 6 * 6, 4),
+        (4 * 5, 4 * 6, 5 * 6, 4),  # its projection
+        (6, 7, 6 * 7, 1),  # the embedding
+    ]
+    windows = 16 * 9 * 12
+    assert layer_cost(encoder, 8) == Cost(
+        macs=sum(weights * pixels for _, _, weights, pixels in layers),
+        activations=sum(inputs + outputs for inputs, outputs, _, _ in layers) + 2 * windows,
+        weights=sum(weights for _, _, weights, _ in layers),
+    )
     assert not any(layer._forward_hooks for layer in encoder.modules())

@@ -48,8 +48,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="append",
         default=[],
         metavar="RECIPE",
-        help="a recipe's name or TOML file, once for each format (default: FORMAT_static_w8a8_pc_p9999); or auto: "
-        "try all that the device can run, print what each costs and loses, and take the best",
+        help="a recipe's name or TOML file, once for each format (default: FORMAT_static_w8a8_pc_p9999); or "
+        "auto: try all that the device can run, print what each costs and loses, and take the best",
     )
     parser.add_argument(
         "--calibration",

@@ -108,7 +108,7 @@ def lay_prefix(root: Path, core: Core, prefix: Path) -> Path:
     """Make `prefix`, a file system root for QEMU's option `-L`: links to `root`, and the core's system files.
 
     QEMU looks for every path that the guest opens below the prefix first. One prefix a core, so that several
-    cores can run at a time from one unpacked root.
+    cores can run at a time from one unpacked root. What is there already stays, as guests may be reading it.
     """
     prefix.mkdir(parents=True, exist_ok=True)
     for entry in root.iterdir():
@@ -117,8 +117,9 @@ def lay_prefix(root: Path, core: Core, prefix: Path) -> Path:
             link.symlink_to(entry.resolve())
     for name, text in core.system_files().items():
         path = prefix / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
     return prefix
 
 

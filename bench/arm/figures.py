@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,16 @@ PROGRAM = Path(__file__).with_name("in_guest.py")
 
 def run_counted(of: Setting, guest: Guest, *arguments: str | Path) -> tuple[str, list[Mark]]:
     """Run Python in the guest; returns what it printed, and the marks that it set."""
-    marks = of.work / f"{guest.core.name}.marks"
-    printed = guest.run(*arguments, options=("-plugin", f"{of.plugin},out={marks}"))
-    return printed, read_marks(marks)
+    with tempfile.NamedTemporaryFile(dir=of.work) as marks:
+        printed = guest.run(*arguments, options=("-plugin", f"{of.plugin},out={marks.name}"))
+        return printed, read_marks(Path(marks.name))
 
 
 def count_embedding(
     of: Setting, guest: Guest, bundle: Path, engine: str, photos: list[Path]
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Return the guest's embeddings (N, D), what the last one, warm, cost, and the engine's version."""
-    out = of.work / f"{guest.core.name}.npy"
+    out = of.work / f"{guest.core.name}-{engine}.npy"
     printed, marks = run_counted(of, guest, PROGRAM, "embed", bundle, engine, out, *photos)
     embedding, decoding = spans(marks, EMBED, DONE)[-1], spans(marks, DECODE, EMBED)[-1]
     return np.load(out), {

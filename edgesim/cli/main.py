@@ -50,6 +50,8 @@ def build_parser(commands: Container[str] = COMMANDS, *, name_others: bool = Tru
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status (see edgesim.errors)."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    # For every command that imports onnxruntime, and for the processes that they start.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     # Behind a command the others cannot be seen; naming them takes nearly as long as embedding a photo.
     command = arguments[:1]
     args = build_parser(command, name_others=not COMMANDS.keys() & command).parse_args(arguments)

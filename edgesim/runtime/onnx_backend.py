@@ -24,7 +24,7 @@ class OnnxBackend:
     engine = "onnxruntime"
 
     def __init__(self, model: Path, threads: int = 1) -> None:
-        # Read at the import: from 1.30 on, its Linux builds write telemetry files otherwise.
+        # Read at the import: its newer Linux builds write telemetry files otherwise.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 

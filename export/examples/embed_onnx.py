@@ -6,7 +6,10 @@ How to prepare the picture is read from the model file; the embedding is printed
 """
 
 import json
+import os
 import sys
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import
 
 import numpy as np
 import onnxruntime

@@ -8,7 +8,6 @@ bench/results/arm/check.json. docs/arm.md says what is emulated and what that pr
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 import importlib.metadata
@@ -25,12 +24,12 @@ from arm.comparison import agreement, differing_answers, embed_photos, indexed_v
 from arm.cores import ARM64_CORES, Core
 from arm.figures import count_cold_query, count_embedding, count_search, query_peak_mib
 from arm.pictures import write_pictures
-from arm.root import cache_folder
-from arm.setting import Setting, describe_emulation, prepare, say
+from arm.setting import Setting, describe_emulation, option_parser, prepare, say
 from harness import markdown_table, write_result
 from numpy.typing import NDArray
 
 from edgesim.engines import ENGINES
+from edgesim.errors import EdgesimError
 from edgesim.runtime.embedder import Embedder, open_bundle
 
 # How many pictures are looked up, go through the engines that the kit does not hold, and are counted.
@@ -185,15 +184,13 @@ def run_all(checks: list[CoreCheck]) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--kit", type=Path, help="check this kit (default: make that of pi-4b)")
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="folder of unpacked user spaces")
+    parser = option_parser(__doc__)
     parser.add_argument("--images", type=int, default=1000, help="how many pictures the index gets")
     parser.add_argument("--record", action="store_true", help="write bench/results/arm/check.json")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        setting = prepare(work, args.cache.absolute(), args.kit and args.kit.absolute())
+        setting = prepare(work, args.cache, args.kit)
         pictures = write_pictures(work / "pictures", args.images)
         checks = [CoreCheck(core=core, of=setting, pictures=pictures) for core in ARM64_CORES]
         cores = run_all(checks)
@@ -208,4 +205,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except EdgesimError as error:
+        sys.exit(f"arm-check: {error}")

@@ -10,18 +10,16 @@ instructions of one thread, which are no times. The result goes to bench/results
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from arm.cores import CORES
-from arm.figures import count_cold_query, count_embedding, count_load, query_peak_mib, run_counted
-from arm.float_bundle import write_float_bundle
+from arm.counting import run_counted
+from arm.figures import count_cold_query, count_embedding, count_load, query_peak_mib
 from arm.pictures import write_pictures
-from arm.root import cache_folder
-from arm.setting import ENCODER, Setting, describe_emulation, prepare, say
+from arm.setting import ENCODER, Setting, describe_emulation, option_parser, prepare, say
 from arm.vectors import write_index
 from harness import markdown_table, write_result
 
@@ -37,6 +35,9 @@ STARTS = {
 
 
 def measure(of: Setting) -> dict[str, Any]:
+    # With torch, which the tables of what was measured do without.
+    from arm.float_bundle import write_float_bundle
+
     pictures = write_pictures(of.work / "pictures", 3)
     bundle = open_bundle(str(of.bundle))
     small, large = (write_index(of.work / f"index-{count}", bundle, count) for count in (1_000, 10_000))
@@ -66,7 +67,7 @@ def measure(of: Setting) -> dict[str, Any]:
         "core": CORE.name,
         "float32_embedding_instructions": baseline["instructions"],
         "start_instructions": {
-            name: run_counted(of, of.guest(CORE), "-c", code)[1][-1].instructions
+            name: run_counted(of.guest(CORE), of.plugin, "-c", code)[1][-1].instructions
             for name, code in STARTS.items()
         },
         "engines": engines,
@@ -114,13 +115,9 @@ def report(result: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--kit", type=Path, help="measure this kit (default: make that of pi-4b)")
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="folder of unpacked user spaces")
-    args = parser.parse_args()
+    args = option_parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        setting = prepare(Path(folder), args.cache.absolute(), args.kit and args.kit.absolute())
-        result = measure(setting)
+        result = measure(prepare(Path(folder), args.cache, args.kit))
     write_result("arm/figures", result)
     print(report(result))
 

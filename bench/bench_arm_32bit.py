@@ -9,7 +9,6 @@ with status 1 if not. The result goes to bench/results/arm/32bit.json.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -21,8 +20,7 @@ from arm.comparison import agreement, embed_photos
 from arm.cores import CORES
 from arm.figures import count_cold_query, count_embedding, query_peak_mib
 from arm.pictures import write_pictures
-from arm.root import cache_folder
-from arm.setting import Setting, describe_emulation, prepare, say
+from arm.setting import Setting, describe_emulation, option_parser, prepare, say
 from arm.vectors import FIRST_PATH, write_index
 from harness import markdown_table, write_result
 
@@ -94,13 +92,9 @@ def report(result: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--kit", type=Path, help=f"install this kit (default: make that of {PROFILE})")
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="folder of unpacked user spaces")
-    args = parser.parse_args()
+    args = option_parser(__doc__, PROFILE).parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        kit = args.kit and args.kit.absolute()
-        result = measure(prepare(Path(folder), args.cache.absolute(), kit, PROFILE, CORE))
+        result = measure(prepare(Path(folder), args.cache, args.kit, PROFILE, CORE))
     print(report(result))
     write_result("arm/32bit", result)
     return int(not all(result["holds"].values()))

@@ -9,7 +9,6 @@ goes to bench/results/arm/machine.json.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -20,8 +19,8 @@ from typing import Any
 from arm.kit import make_kit
 from arm.machine import USER_PACKAGES, boot
 from arm.pictures import write_camera_picture
-from arm.root import cache_folder, unpacked_root
-from arm.setting import ENCODER, describe_emulation, say
+from arm.root import unpacked_root
+from arm.setting import ENCODER, describe_emulation, option_parser, say
 from arm.vectors import FIRST_PATH, write_index
 from harness import markdown_table, write_result
 
@@ -101,15 +100,12 @@ def report(result: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--kit", type=Path, help=f"install this kit (default: make that of {PROFILE})")
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="folder of unpacked user spaces")
+    parser = option_parser(__doc__, PROFILE)
     parser.add_argument("--mib", type=int, default=512, help="memory of the machine")
     parser.add_argument("--entries", type=int, default=100_000, help="vectors in the index")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        kit = args.kit and args.kit.absolute()
-        result = run(Path(work), args.cache.absolute(), kit, args.mib, args.entries)
+        result = run(Path(work), args.cache, args.kit, args.mib, args.entries)
     print(report(result))
     passed = (result.get("status"), result.get("killed"), result["answers"]) == (0, 0, 3)
     if passed:

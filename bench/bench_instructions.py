@@ -14,18 +14,15 @@ import argparse
 import dataclasses
 import datetime
 import importlib.metadata
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections import defaultdict
 from importlib import resources
 from pathlib import Path
 
 from arm.cores import ARM64_CORES, Core
-from arm.counting import build_plugin, read_marks, spans
-from arm.engines import engine_packages
-from arm.guest import Guest
+from arm.counting import build_plugin, run_counted, spans
+from arm.engines import engine_packages, unpacked_packages
+from arm.guest import Guest, emulator_version
 from arm.in_guest import DONE
 from arm.root import PYTHON_PACKAGES, cache_folder, unpacked_root
 from latency.in_guest import START
@@ -56,7 +53,9 @@ def main() -> None:
     root = unpacked_root(cache, "bookworm", "arm64", PYTHON_PACKAGES)
     files = list(model_files(cache / "latency-models"))
     packages = {engine: [engine_packages(cache, engine)] for engine in ENGINES}
-    packages["ncnn"] = [_ncnn_packages(cache), *packages["litert"]]
+    # NumPy is LiteRT's.
+    ncnn = unpacked_packages(cache, f"ncnn-{NCNN}", "--no-deps", f"ncnn=={NCNN}")
+    packages["ncnn"] = [ncnn, *packages["litert"]]
     counts: Counts = defaultdict(dict)
     with tempfile.TemporaryDirectory(prefix="edgesim-instructions-") as folder:
         work = Path(folder)
@@ -71,11 +70,8 @@ def main() -> None:
 
 
 def _count(guest: Guest, engine: str, files: list[ModelFile], plugin: Path, counts: Counts) -> None:
-    marks = plugin.parent / "marks.txt"
-    marks.unlink(missing_ok=True)
-    options = ("-plugin", f"{plugin},out={marks}")
-    guest.run(PROGRAM, engine, *(file.path for file in files), options=options)
-    for file, span in zip(files, spans(read_marks(marks), START, DONE), strict=True):
+    _, marks = run_counted(guest, plugin, PROGRAM, engine, *(file.path for file in files))
+    for file, span in zip(files, spans(marks, START, DONE), strict=True):
         core = _core_name(guest.core)
         counts[engine, file.arithmetic, core][file.network] = span.instructions
         millions = span.instructions / 1e6
@@ -87,24 +83,9 @@ def _core_name(core: Core) -> str:
     return core.name.title()
 
 
-def _ncnn_packages(cache: Path) -> Path:
-    """Return a folder with ncnn's Python package for ARM, unpacked if it is not there yet."""
-    target = cache / f"ncnn-{NCNN}-aarch64"
-    if not target.exists():
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-            platform = ["--platform", "manylinux_2_28_aarch64", "--python-version", "3.11"]
-            subprocess.run([*command, *platform, "--dest", folder, f"ncnn=={NCNN}"], check=True)
-            (wheel,) = Path(folder).glob("*.whl")
-            zipfile.ZipFile(wheel).extractall(Path(folder) / "packages")
-            (Path(folder) / "packages").rename(target)
-    return target
-
-
 def _toml(counts: Counts) -> str:
-    version = subprocess.run(["qemu-aarch64", "--version"], capture_output=True, text=True, check=True).stdout
     made_by = {
-        "qemu": version.split()[2],
+        "qemu": emulator_version(),
         "ncnn": NCNN,
         **{engine: importlib.metadata.version(ENGINES[engine].package) for engine in ENGINES},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.metrics import paired_cosine
-from edgesim.preprocess import load_pixels
 from edgesim.runtime.embedder import SELF_TEST_COSINE, Embedder
 from edgesim.runtime.index import Index
 from edgesim.runtime.matcher import Matcher
@@ -58,8 +57,7 @@ def agreement(guest: NDArray[np.float32], host: NDArray[np.float32]) -> Agreemen
 
 def embed_photos(embedder: Embedder, photos: list[Path]) -> NDArray[np.float32]:
     """Return the embeddings (N, D) of image files on this machine."""
-    size = embedder.bundle.spec.input_size
-    return np.concatenate([embedder.embed_pixels(load_pixels(photo, size)[None]) for photo in photos])
+    return np.stack([embedder.embed_image(photo) for photo in photos])
 
 
 def indexed_vectors(folder: Path, photos: list[Path]) -> NDArray[np.float32]:

@@ -10,44 +10,14 @@ import dataclasses
 from pathlib import Path
 
 _CORES_PER_CHIP = 4
-_ARMV8 = ("fp", "asimd", "evtstrm", "crc32", "cpuid")
+_ARMV8 = "fp asimd evtstrm crc32 cpuid"
 _ARMV8_2 = (
-    *(
-        "fp",
-        "asimd",
-        "evtstrm",
-        "aes",
-        "pmull",
-        "sha1",
-        "sha2",
-        "crc32",
-        "atomics",
-        "fphp",
-        "asimdhp",
-        "cpuid",
-    ),
-    *("asimdrdm", "lrcpc", "dcpop", "asimddp"),
+    "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp"
 )
-_ARMV7 = (
-    *(
-        "half",
-        "thumb",
-        "fastmult",
-        "vfp",
-        "edsp",
-        "neon",
-        "vfpv3",
-        "tls",
-        "vfpv4",
-        "idiva",
-        "idivt",
-        "vfpd32",
-    ),
-    *("lpae", "evtstrm"),
-)
+_ARMV7 = "half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Core:
     """One core, as the kernel describes it.
 
@@ -56,7 +26,7 @@ class Core:
         board: a board that has it.
         architecture: Debian's name of it, `arm64` or `armhf`.
         part, variant, revision: of the implementer Arm, see its technical reference manual.
-        features: the kernel's words.
+        features: the kernel's words, with spaces between.
         clock_khz: lowest and highest clock of that board.
     """
 
@@ -66,14 +36,14 @@ class Core:
     part: str
     variant: str
     revision: int
-    features: tuple[str, ...]
+    features: str
     clock_khz: tuple[int, int]
 
     def cpuinfo(self) -> str:
         """Return the text of /proc/cpuinfo."""
         fields = {
             "BogoMIPS": "38.40",
-            "Features": " ".join(self.features),
+            "Features": self.features,
             "CPU implementer": "0x41",
             "CPU architecture": "8" if self.architecture == "arm64" else "7",
             "CPU variant": self.variant,
@@ -123,50 +93,13 @@ def lay_prefix(root: Path, core: Core, prefix: Path) -> Path:
     return prefix
 
 
-CORES = {
-    core.name: core
-    for core in (
-        Core(
-            name="cortex-a53",
-            board="Raspberry Pi 3, Zero 2 W",
-            architecture="arm64",
-            part="0xd03",
-            variant="0x0",
-            revision=4,
-            features=_ARMV8,
-            clock_khz=(600_000, 1_000_000),
-        ),
-        Core(
-            name="cortex-a72",
-            board="Raspberry Pi 4",
-            architecture="arm64",
-            part="0xd08",
-            variant="0x0",
-            revision=3,
-            features=_ARMV8,
-            clock_khz=(600_000, 1_500_000),
-        ),
-        Core(
-            name="cortex-a76",
-            board="Raspberry Pi 5",
-            architecture="arm64",
-            part="0xd0b",
-            variant="0x4",
-            revision=1,
-            features=_ARMV8_2,
-            clock_khz=(1_500_000, 2_400_000),
-        ),
-        # QEMU 7.2 has no 32-bit mode of the Cortex-A53.
-        Core(
-            name="cortex-a7",
-            board="Raspberry Pi 2, 32-bit",
-            architecture="armhf",
-            part="0xc07",
-            variant="0x0",
-            revision=5,
-            features=_ARMV7,
-            clock_khz=(600_000, 900_000),
-        ),
-    )
-}
+_CORES = (
+    # name, board, architecture, part, variant, revision, features, clocks
+    Core("cortex-a53", "Raspberry Pi 3, Zero 2 W", "arm64", "0xd03", "0x0", 4, _ARMV8, (600_000, 1_000_000)),
+    Core("cortex-a72", "Raspberry Pi 4", "arm64", "0xd08", "0x0", 3, _ARMV8, (600_000, 1_500_000)),
+    Core("cortex-a76", "Raspberry Pi 5", "arm64", "0xd0b", "0x4", 1, _ARMV8_2, (1_500_000, 2_400_000)),
+    # QEMU 7.2 has no 32-bit mode of the Cortex-A53.
+    Core("cortex-a7", "Raspberry Pi 2, 32-bit", "armhf", "0xc07", "0x0", 5, _ARMV7, (600_000, 900_000)),
+)
+CORES = {core.name: core for core in _CORES}
 ARM64_CORES = tuple(core for core in CORES.values() if core.architecture == "arm64")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from arm.guest import Guest
 
 SOURCE = Path(__file__).with_name("count_instructions.c")
 END = -1
@@ -33,6 +36,13 @@ def build_plugin(folder: Path) -> Path:
     options = ("-O2", "-fPIC", "-shared", "-fvisibility=hidden")
     subprocess.run(["gcc", *options, "-o", str(plugin), str(SOURCE)], check=True)
     return plugin
+
+
+def run_counted(guest: Guest, plugin: Path, *arguments: str | Path) -> tuple[str, list[Mark]]:
+    """Run Python in the guest with the plugin; returns what it printed, and the marks that it set."""
+    with tempfile.NamedTemporaryFile(dir=plugin.parent) as marks:
+        printed = guest.run(*arguments, options=("-plugin", f"{plugin},out={marks.name}"))
+        return printed, read_marks(Path(marks.name))
 
 
 def read_marks(path: Path) -> list[Mark]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arm import memory
-from arm.counting import Mark, read_marks, spans
+from arm.counting import run_counted, spans
 from arm.guest import Guest
 from arm.in_guest import DECODE, DONE, EMBED, SEARCH
 from arm.setting import Setting
@@ -18,19 +17,12 @@ from arm.setting import Setting
 PROGRAM = Path(__file__).with_name("in_guest.py")
 
 
-def run_counted(of: Setting, guest: Guest, *arguments: str | Path) -> tuple[str, list[Mark]]:
-    """Run Python in the guest; returns what it printed, and the marks that it set."""
-    with tempfile.NamedTemporaryFile(dir=of.work) as marks:
-        printed = guest.run(*arguments, options=("-plugin", f"{of.plugin},out={marks.name}"))
-        return printed, read_marks(Path(marks.name))
-
-
 def count_embedding(
     of: Setting, guest: Guest, bundle: Path, engine: str, photos: list[Path]
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Return the guest's embeddings (N, D), what the last one, warm, cost, and the engine's version."""
     out = of.work / f"{guest.core.name}-{engine}.npy"
-    printed, marks = run_counted(of, guest, PROGRAM, "embed", bundle, engine, out, *photos)
+    printed, marks = run_counted(guest, of.plugin, PROGRAM, "embed", bundle, engine, out, *photos)
     embedding, decoding = spans(marks, EMBED, DONE)[-1], spans(marks, DECODE, EMBED)[-1]
     return np.load(out), {
         "version": printed.strip(),
@@ -45,7 +37,7 @@ def count_search(of: Setting, guest: Guest, index: Path) -> dict[str, int]:
 
     Leaves the graph's files behind.
     """
-    printed, marks = run_counted(of, guest, PROGRAM, "search", index, of.bundle, of.engine, of.camera)
+    printed, marks = run_counted(guest, of.plugin, PROGRAM, "search", index, of.bundle, of.engine, of.camera)
     first, second, shared = printed.split()
     _, exact, _, graph = spans(marks, SEARCH, DONE)
     return {
@@ -57,13 +49,13 @@ def count_search(of: Setting, guest: Guest, index: Path) -> dict[str, int]:
 
 def count_cold_query(of: Setting, guest: Guest, index: Path, engine: str) -> int:
     """Count the instructions from the start of a process to its first answer."""
-    _, marks = run_counted(of, guest, PROGRAM, "cold", index, of.bundle, engine, of.camera)
+    _, marks = run_counted(guest, of.plugin, PROGRAM, "cold", index, of.bundle, engine, of.camera)
     return marks[0].instructions
 
 
 def count_load(of: Setting, guest: Guest, engine: str) -> int:
     """Count the instructions from the start of a process until the engine, without edgesim, has the model."""
-    _, marks = run_counted(of, guest, PROGRAM, "load", of.bundle, engine)
+    _, marks = run_counted(guest, of.plugin, PROGRAM, "load", of.bundle, engine)
     return marks[0].instructions
 
 

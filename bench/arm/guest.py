@@ -14,6 +14,12 @@ from arm.cores import Core, lay_prefix
 _EMULATORS = {"arm64": "qemu-aarch64", "armhf": "qemu-arm"}
 
 
+def emulator_version() -> str:
+    """Return the version of QEMU, as `7.2.22`."""
+    command = [_EMULATORS["arm64"], "--version"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[2]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Guest:
     """One core, its file system, and an interpreter in it.
@@ -47,10 +53,10 @@ class Guest:
         emulator = shutil.which(name) or name
         return [emulator, "-cpu", self.core.name, "-L", self.prefix, *options, self.python, *arguments]
 
-    def environment(self, **more: str) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Return the environment that the guest runs in: this, and nothing of the host's."""
         # QEMU's A53 and A72 have instructions for SHA-256 that the boards lack: OpenSSL is to use NEON only.
-        without_sha2 = {} if "sha2" in self.core.features else {"OPENSSL_armcap": "1"}
+        without_sha2 = {} if "sha2" in self.core.features.split() else {"OPENSSL_armcap": "1"}
         libraries = {} if self.libraries is None else {"LD_LIBRARY_PATH": str(self.libraries)}
         return {
             **without_sha2,
@@ -64,7 +70,6 @@ class Guest:
             # Else onnxruntime writes to a database of telemetry, which grows.
             "ORT_DISABLE_TELEMETRY": "1",
             "PYTHONPATH": ":".join(map(str, self.packages)),
-            **more,
         }
 
     def run(self, *arguments: str | Path, options: Sequence[str | Path] = ()) -> str:

@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from edgesim_export.kit.debian import archive_address
+
 # What Python and the wheels of the engines link to. The kit brings all else.
 PYTHON_PACKAGES = ("python3.11", "python3.11-venv", "libstdc++6", "libgomp1", "zlib1g", "dash")
 
@@ -27,7 +29,8 @@ def unpacked_root(cache: Path, suite: str, architecture: str, packages: tuple[st
         architecture: Debian's name of it, `arm64` or `armhf`.
         packages: what it holds, together with what these depend on.
 
-    Raises `subprocess.CalledProcessError` when the archive cannot be reached.
+    Raises `subprocess.CalledProcessError` when the archive cannot be reached, and `MissingDependencyError`
+    when this machine's apt lists none.
     """
     made_from = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:8]
     root = cache / f"{suite}-{architecture}-{made_from}"
@@ -38,7 +41,7 @@ def unpacked_root(cache: Path, suite: str, architecture: str, packages: tuple[st
     try:
         temporary.chmod(0o755)
         command = ["mmdebstrap", "--quiet", "--variant=extract", f"--architectures={architecture}"]
-        source = f"deb {_archive()} {suite} main"
+        source = f"deb {archive_address()} {suite} main"
         subprocess.run([*command, f"--include={','.join(packages)}", suite, temporary, source], check=True)
         _merge_usr(temporary)
         temporary.rename(root)
@@ -46,14 +49,6 @@ def unpacked_root(cache: Path, suite: str, architecture: str, packages: tuple[st
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return root
-
-
-def _archive() -> str:
-    """Return the address of the archive that this machine's own packages come from."""
-    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    archives = sorted({address for address in listed if address.rstrip("/").endswith("/debian")})
-    return archives[0] if archives else "http://deb.debian.org/debian"
 
 
 def _merge_usr(root: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,10 +14,10 @@ from harness import describe_machine
 from arm.cores import CORES, Core
 from arm.counting import build_plugin
 from arm.engines import engine_packages
-from arm.guest import Guest
+from arm.guest import Guest, emulator_version
 from arm.kit import install_kit, kit_engine, make_kit
 from arm.pictures import write_camera_picture
-from arm.root import PYTHON_PACKAGES, unpacked_root
+from arm.root import PYTHON_PACKAGES, cache_folder, unpacked_root
 from edgesim.engines import ENGINES
 
 SOURCE = Path(__file__).parents[2]
@@ -61,9 +61,22 @@ class Setting:
 
 def describe_emulation() -> dict[str, Any]:
     """Return what instruction counts are made with: QEMU and this machine. None depends on the date."""
-    version = subprocess.run(["qemu-aarch64", "--version"], capture_output=True, text=True, check=True).stdout
     machine = {key: value for key, value in describe_machine().items() if key != "date"}
-    return {"qemu": version.split()[2], **machine}
+    return {"qemu": emulator_version(), **machine}
+
+
+def option_parser(description: str | None, profile: str = PROFILE) -> argparse.ArgumentParser:
+    """Return a parser of the options `--kit` and `--cache`, whose paths come out absolute."""
+
+    def absolute(path: str) -> Path:
+        return Path(path).absolute()
+
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--kit", type=absolute, help=f"take this kit (default: make that of {profile})")
+    parser.add_argument(
+        "--cache", type=absolute, default=cache_folder(), help="folder of unpacked user spaces"
+    )
+    return parser
 
 
 def say(text: str) -> None:

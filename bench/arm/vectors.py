@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.bundle import Bundle
+from edgesim.metrics import l2_normalise
 from edgesim.runtime.entry import NewEntry
 from edgesim.runtime.index import Index
 
@@ -27,8 +28,8 @@ def write_index(folder: Path, bundle: Bundle, count: int, first: NDArray[np.floa
     rng = np.random.default_rng(0)
     with Index.create(folder, bundle) as index:
         for start in range(0, count, _BATCH):
-            vectors = rng.standard_normal((min(_BATCH, count - start), bundle.spec.embedding_dim), np.float32)
-            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            shape = (min(_BATCH, count - start), bundle.spec.embedding_dim)
+            vectors = l2_normalise(rng.standard_normal(shape, np.float32))
             if start == 0 and first is not None:
                 vectors[0] = first
             index.add(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -11,11 +10,13 @@ from typing import cast
 import numpy as np
 import torch
 
+from edgesim.files import write_atomic
 from edgesim.latency_data import Cost
 from edgesim.models.cost import layer_cost
 from edgesim.models.encoder import Encoder, for_export
 from edgesim.models.zoo import load_model
-from edgesim_export import onnx_int8, tflite_graph, tflite_int8
+from edgesim_export import tflite_graph
+from edgesim_export.conversion import convert
 from edgesim_export.recipe import load_recipe
 from latency.ncnn_file import ncnn_file
 from latency.networks import NETWORKS, Network
@@ -64,31 +65,23 @@ def model_files(folder: Path) -> Iterator[ModelFile]:
     for name in NETWORKS:
         path = folder / f"{name}_float.tflite"
         if not path.exists():
-            _write(path, tflite_graph.export_float(cast(Encoder, build(name))))
+            write_atomic(path, tflite_graph.export_float(cast(Encoder, build(name))))
         yield ModelFile(network=name, arithmetic="float", engines=("litert",), path=path)
         for arithmetic in ("float", "int8"):
             path = folder / f"{name}_{arithmetic}.param"
             network = build(name)
             assert isinstance(network, Network)
-            _write(path, ncnn_file(network, arithmetic).encode())
+            write_atomic(path, ncnn_file(network, arithmetic).encode())
             yield ModelFile(network=name, arithmetic=arithmetic, engines=("ncnn",), path=path)
 
 
 def _int8_files(name: str, folder: Path) -> Iterator[ModelFile]:
     formats = {"onnx": ("onnxruntime",), "tflite": ("litert", "tflite-runtime")}
-    for (suffix, engines), convert in zip(
-        formats.items(), (onnx_int8.convert, tflite_int8.convert), strict=True
-    ):
+    for suffix, engines in formats.items():
         path = folder / f"{name}_int8.{suffix}"
         if not path.exists():
             network = cast(Encoder, build(name))
             shape = (CALIBRATION_IMAGES, network.config.input_size, network.config.input_size, 3)
             images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-            _write(path, convert(network, images, load_recipe(f"{suffix}_static_w8a8_pc")).content)
+            write_atomic(path, convert(network, images, load_recipe(f"{suffix}_static_w8a8_pc")).content)
         yield ModelFile(network=name, arithmetic="int8", engines=engines, path=path)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
-        stream.write(content)
-    Path(stream.name).rename(path)

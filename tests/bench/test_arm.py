@@ -168,7 +168,7 @@ def test_what_a_killed_unpacking_leaves_is_no_user_space(tmp_path, monkeypatch):
         (command[-2] / "usr").mkdir()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(root, "_archive", lambda: "http://archive.invalid/debian")
+    monkeypatch.setattr(root, "archive_address", lambda: "http://archive.invalid/debian")
     monkeypatch.setattr(subprocess, "run", dying)
     with pytest.raises(KeyboardInterrupt):
         root.unpacked_root(tmp_path, "bookworm", "arm64", ("dash",))
@@ -182,7 +182,7 @@ def test_a_user_space_is_unpacked_once_for_a_list_of_packages(tmp_path, monkeypa
         unpacked.append(command[4])
         (command[-2] / "usr" / "lib").mkdir(parents=True)
 
-    monkeypatch.setattr(root, "_archive", lambda: "http://archive.invalid/debian")
+    monkeypatch.setattr(root, "archive_address", lambda: "http://archive.invalid/debian")
     monkeypatch.setattr(subprocess, "run", unpacking)
     lists = [("dash",), ("dash",), ("dash", "python3.11")]
     folders = [root.unpacked_root(tmp_path, "trixie", "arm64", packages) for packages in lists]

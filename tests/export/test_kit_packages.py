@@ -261,8 +261,50 @@ def test_without_a_compiler_the_kit_lacks_hnswlib_and_says_so(
     # Debian 13 has it ready made, but no apt is here either.
     trixie = Target(profile=load_profile("pi-4b"), python="3.13", engine="onnxruntime")
     assert packages.collect_packages(trixie, tiny_bundle, tmp_path, steps.append)["hnswlib"].startswith(
-        "needs apt-get, so make the kit on Debian or Ubuntu"
+        "needs apt-get, so make the kit on Debian. "
     )
+
+
+@pytest.fixture
+def apt_lists(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Put an apt in place whose sources are the addresses in this list."""
+    addresses: list[str] = []
+
+    def answer(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert command[:2] == ["apt-get", "indextargets"]
+        return subprocess.CompletedProcess(command, 0, "\n".join([*addresses, ""]), "")
+
+    monkeypatch.setattr(subprocess, "run", answer)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    return addresses
+
+
+def test_the_archive_is_the_one_that_apt_lists(apt_lists: list[str]) -> None:
+    apt_lists += ["http://mirror.invalid/debian-security/", "http://mirror.invalid/debian/"]
+    assert debian.archive_address() == "http://mirror.invalid/debian/"
+
+
+@pytest.mark.parametrize(
+    "listed", [[], ["http://mirror.invalid/ubuntu/", "http://mirror.invalid/debian-security/"]]
+)
+def test_an_apt_without_an_archive_of_debian(
+    tmp_path: Path,
+    tiny_bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    apt_lists: list[str],
+    listed: list[str],
+) -> None:
+    apt_lists += listed
+    monkeypatch.setattr(packages, "download_wheels", lambda *_: None)
+    refusal = "needs an archive of Debian, and the sources of this machine's apt list none; add one to them"
+    trixie = Target(profile=load_profile("pi-4b"), python="3.13", engine="onnxruntime")
+    missing = packages.collect_packages(trixie, tiny_bundle, tmp_path, lambda step: None)
+    assert missing == {"hnswlib": f"{refusal}. Without it edgesim searches exactly"}
+    # Of 32 bits NumPy itself is Debian's.
+    small = Target(profile=load_profile("pi-zero-2w-32bit"), python="3.11", engine="tflite-runtime")
+    with pytest.raises(MissingDependencyError) as caught:
+        packages.collect_packages(small, tiny_bundle, tmp_path, lambda step: None)
+    assert str(caught.value) == refusal
 
 
 def test_a_signed_bundle_brings_what_checks_signatures(

@@ -18,7 +18,6 @@ from edgesim.errors import InputError, MissingDependencyError
 from edgesim_export.kit.install import LIBRARIES, MACHINES
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf"}
-_ARCHIVE = "http://deb.debian.org/debian"
 _KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _METADATA = re.compile(r"\.(?:egg|dist)-info(?:/|$)")
 _PYTHON_PACKAGES = "usr/lib/python3/dist-packages/"
@@ -33,19 +32,18 @@ class DebianArchive:
         folder: an empty one, for apt's lists and the packages.
 
     Raises:
-        MissingDependencyError: this machine has no apt.
+        MissingDependencyError: this machine has no apt, or its sources list no archive of Debian.
         InputError: the archive cannot be reached.
     """
 
     def __init__(self, release: str, architecture: str, folder: Path) -> None:
-        if shutil.which("apt-get") is None:
-            raise MissingDependencyError("needs apt-get, so make the kit on Debian or Ubuntu")
+        address = archive_address()
         self._folder = folder.resolve()
         for name in ("state/lists/partial", "cache/archives/partial", "packages"):
             (self._folder / name).mkdir(parents=True)
         (self._folder / "status").touch()
         keys = f" [signed-by={_KEYS}]" if _KEYS.exists() else ""
-        (self._folder / "sources").write_text(f"deb{keys} {_archive()} {release} main\n")
+        (self._folder / "sources").write_text(f"deb{keys} {address} {release} main\n")
         self._options = _options(self._folder, ARCHITECTURES[architecture])
         self._apt("update")
 
@@ -82,12 +80,22 @@ def _options(folder: Path, architecture: str) -> list[str]:
     return [option for key, value in values.items() for option in ("-o", f"{key}={value}")]
 
 
-def _archive() -> str:
-    """Return the mirror of Debian that this machine uses, else Debian's own address."""
+def archive_address() -> str:
+    """Return the address of the Debian archive that this machine's own packages come from.
+
+    Raises:
+        MissingDependencyError: this machine has no apt, or its sources list no archive of Debian.
+    """
+    if shutil.which("apt-get") is None:
+        raise MissingDependencyError("needs apt-get, so make the kit on Debian")
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-    mirrors = sorted(uri for uri in listed if uri.rstrip("/").endswith("/debian"))
-    return mirrors[0] if mirrors else _ARCHIVE
+    archives = sorted(address for address in listed if address.rstrip("/").endswith("/debian"))
+    if not archives:
+        raise MissingDependencyError(
+            "needs an archive of Debian, and the sources of this machine's apt list none; add one to them"
+        )
+    return archives[0]
 
 
 def read_package(path: Path) -> tuple[dict[str, bytes], dict[str, str]]:

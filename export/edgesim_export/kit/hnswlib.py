@@ -15,7 +15,7 @@ from edgesim.errors import InputError, MissingDependencyError
 from edgesim_export.kit.debian import DebianArchive, read_package, repack
 from edgesim_export.kit.install import MACHINES
 from edgesim_export.kit.pip import pip_download
-from edgesim_export.kit.target import DEBIAN_RELEASES, Target
+from edgesim_export.kit.target import DEBIAN_RELEASES, Target, glibc_minor
 from edgesim_export.kit.wheel import glibc_of, pack_wheel
 
 _VERSION = "0.8.0"
@@ -36,18 +36,18 @@ def make_hnswlib(target: Target, folder: Path, work: Path) -> Path:
         work: an empty folder for what is fetched and built.
 
     Raises:
-        MissingDependencyError: no apt, or no compiler for that architecture; the message names it.
+        MissingDependencyError: no archive of Debian, or no compiler for that architecture; the message
+            names it.
         InputError: something cannot be fetched, or the compiler fails.
     """
     release = DEBIAN_RELEASES.get(target.python)
     architecture = target.profile.architecture
-    tag = f"{target.abi}-{target.abi}-linux_{architecture}"
     if release == "trixie":
         archive = DebianArchive(release, architecture, work / "apt")
         version, files = repack(archive.fetch(["python3-hnswlib"]), "hnswlib", architecture)
-        return pack_wheel(folder, files, name="hnswlib", version=version, tag=tag)
+        return pack_wheel(folder, files, name="hnswlib", version=version, tag=target.tag)
     library = _compile(target, work)
-    if glibc_of(library) > int(target.profile.glibc.partition(".")[2]):
+    if glibc_of(library) > glibc_minor(target.profile):
         raise InputError(
             f"this machine's compiler builds for glibc 2.{glibc_of(library)}, the device may have "
             f"{target.profile.glibc}; make the kit on the device's release"
@@ -60,7 +60,7 @@ def make_hnswlib(target: Target, folder: Path, work: Path) -> Path:
         f"{info}/METADATA": (source / "PKG-INFO").read_bytes(),
         f"{info}/licenses/LICENSE": (source / "LICENSE").read_bytes(),
     }
-    return pack_wheel(folder, files, name="hnswlib", version=_VERSION, tag=tag)
+    return pack_wheel(folder, files, name="hnswlib", version=_VERSION, tag=target.tag)
 
 
 def _compile(target: Target, work: Path) -> bytes:

@@ -70,7 +70,6 @@ def _repack_from_debian(
 ) -> None:
     release, architecture = DEBIAN_RELEASES[target.python], target.profile.architecture
     archive = DebianArchive(release, architecture, work / "debian")
-    tag = f"{target.abi}-{target.abi}-linux_{architecture}"
     for name, debs in packages.items():
         version, files = repack(archive.fetch(debs), name, architecture)
-        pack_wheel(folder, files, name=name, version=version, tag=tag)
+        pack_wheel(folder, files, name=name, version=version, tag=target.tag)

@@ -9,11 +9,10 @@ from edgesim.engines import ENGINES, Engine
 from edgesim.errors import UsageError
 from edgesim.profiles import DeviceProfile
 from edgesim.settings import check_known
+from edgesim_export.kit.wheel import OLDEST_GLIBC
 
 # The Debian release that brings a Python; Raspberry Pi OS follows Debian.
 DEBIAN_RELEASES = {"3.11": "bookworm", "3.13": "trixie"}
-# manylinux2014, the oldest tag that current packages carry.
-_OLDEST_GLIBC = 17
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,15 +37,29 @@ class Target:
     @property
     def platforms(self) -> list[str]:
         """The platform tags of wheels that run there, the newest first (PEP 600)."""
-        newest = int(self.profile.glibc.partition(".")[2])
-        architecture = self.profile.architecture
-        tags = [f"manylinux_2_{minor}_{architecture}" for minor in range(newest, _OLDEST_GLIBC - 1, -1)]
-        return [*tags, f"manylinux2014_{architecture}"]
+        return platform_tags(self.profile)
+
+    @property
+    def tag(self) -> str:
+        """The tag of wheels that are built or repacked here: without a promise of a C library."""
+        return f"{self.abi}-{self.abi}-linux_{self.profile.architecture}"
 
     @property
     def place(self) -> str:
         """How messages call it."""
         return f"Python {self.python} on {self.profile.architecture}"
+
+
+def glibc_minor(profile: DeviceProfile) -> int:
+    """Return the minor version of the device's glibc 2."""
+    return int(profile.glibc.partition(".")[2])
+
+
+def platform_tags(profile: DeviceProfile) -> list[str]:
+    """Return the platform tags of wheels that run on a device, the newest first (PEP 600)."""
+    architecture = profile.architecture
+    minors = range(glibc_minor(profile), OLDEST_GLIBC - 1, -1)
+    return [*(f"manylinux_2_{minor}_{architecture}" for minor in minors), f"manylinux2014_{architecture}"]
 
 
 def choose_target(profile: DeviceProfile, python: str | None, engine: str | None, bundle: Bundle) -> Target:

@@ -14,7 +14,8 @@ from edgesim.files import sha256_file
 
 _MANYLINUX = re.compile(r"manylinux_2_(\d+)_")
 _GLIBC_SYMBOL = re.compile(rb"GLIBC_2\.(\d+)")
-_OLDEST_GLIBC = 17
+# manylinux2014, the oldest tag that current packages carry.
+OLDEST_GLIBC = 17
 # Of the folders beside the packages (`NAME.data/`) the device unpacks this one only.
 _DATA = "data"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -83,18 +84,18 @@ def read_wheel(path: Path) -> Wheel:
 
 def _glibc(platform: str, archive: zipfile.ZipFile) -> int:
     if platform == "any":
-        return _OLDEST_GLIBC
+        return OLDEST_GLIBC
     tagged = [int(minor) for minor in _MANYLINUX.findall(platform)]
     if tagged or "manylinux" in platform:
-        return min(tagged, default=_OLDEST_GLIBC)
+        return min(tagged, default=OLDEST_GLIBC)
     # Built or repacked here, without a promise in its name: what do its libraries ask for?
     libraries = [name for name in archive.namelist() if ".so" in name]
-    return max((glibc_of(archive.read(name)) for name in libraries), default=_OLDEST_GLIBC)
+    return max((glibc_of(archive.read(name)) for name in libraries), default=OLDEST_GLIBC)
 
 
 def glibc_of(library: bytes) -> int:
     """Return the newest minor version of glibc 2 whose symbols a shared library asks for."""
-    return max((int(minor) for minor in _GLIBC_SYMBOL.findall(library)), default=_OLDEST_GLIBC)
+    return max((int(minor) for minor in _GLIBC_SYMBOL.findall(library)), default=OLDEST_GLIBC)
 
 
 def pack_wheel(folder: Path, files: dict[str, bytes], *, name: str, version: str, tag: str) -> Path:

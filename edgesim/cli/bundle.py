@@ -3,56 +3,56 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesim.cli import COMMANDS, bundle_kit, bundle_signing, bundle_updates
-from edgesim.cli.encoders import BUILTIN_NAMES
+from edgesim.cli import bundle_kit, bundle_signing, bundle_updates
+from edgesim.cli.encoders import add_bundle_argument, add_engine_option
+from edgesim.cli.parsers import Subparsers, add_action, add_command, add_json_option, example
 
 if TYPE_CHECKING:
     from edgesim.bundle import Bundle
 
-_HELP_BUNDLE = f"{BUILTIN_NAMES}, or the folder of a bundle"
 
-
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command and its actions to the parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "bundle",
-        help=COMMANDS["bundle"],
-        description="A bundle is a folder with all that a device needs to compute embeddings. Two are\n"
+        "A bundle is a folder with all that a device needs to compute embeddings. Two are\n"
         "built in, copy and similar. These names win over folders called so, which ./copy reaches.",
-        epilog="example:\n  edgesim bundle verify copy\n  edgesim bundle show copy\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example("edgesim bundle verify copy", "edgesim bundle show copy"),
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    verify = actions.add_parser(
+    verify = add_action(
+        actions,
         "verify",
-        help="check every byte and the signature, and recompute the golden embeddings",
-        description="Check every file against the manifest, check the signature if there is one, and\n"
+        "check every byte and the signature, and recompute the golden embeddings",
+        "Check every file against the manifest, check the signature if there is one, and\n"
         "recompute the golden embeddings here.",
-        epilog="example:\n  edgesim bundle verify copy --engine litert\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example("edgesim bundle verify copy --engine litert"),
     )
-    verify.add_argument("bundle", metavar="BUNDLE", help=_HELP_BUNDLE)
-    verify.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
+    add_bundle_argument(verify)
+    add_engine_option(verify)
     verify.add_argument(
         "--public-key",
+        type=Path,
         metavar="PATH",
         help="require a signature by this key, or by one of the *.pub files in this folder "
         "(default: as this device is configured)",
     )
     verify.set_defaults(run=run_verify)
-    show = actions.add_parser(
+    show = add_action(
+        actions,
         "show",
-        help="print what a bundle holds",
-        description="Print a bundle's encoder, model files and the results of its export gates.",
-        epilog="example:\n  edgesim bundle show copy --json\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "print what a bundle holds",
+        "Print a bundle's encoder, model files and the results of its export gates.",
+        example("edgesim bundle show copy --json"),
     )
-    show.add_argument("bundle", metavar="BUNDLE", help=_HELP_BUNDLE)
-    show.add_argument("--json", action="store_true", help="print everything, as JSON")
+    add_bundle_argument(show)
+    add_json_option(show, "print everything, as JSON")
     show.set_defaults(run=run_show)
-    bundle_kit.add_kit(actions, _HELP_BUNDLE)
+    bundle_kit.add_kit(actions)
     bundle_signing.add_actions(actions)
     bundle_updates.add_actions(actions)
 
@@ -75,8 +75,6 @@ def run_verify(args: argparse.Namespace) -> int:
 
 def _signature(args: argparse.Namespace, bundle: Bundle) -> str:
     """Check the signature; return what there is to say of it."""
-    from pathlib import Path
-
     from edgesim.builtin import is_builtin
     from edgesim.signing import check_signature
     from edgesim.signing_keys import read_public_keys
@@ -84,7 +82,7 @@ def _signature(args: argparse.Namespace, bundle: Bundle) -> str:
 
     keys = None if is_builtin(args.bundle) else required_keys()
     if args.public_key is not None:
-        keys = read_public_keys(Path(args.public_key))
+        keys = read_public_keys(args.public_key)
     signature = check_signature(bundle, keys)
     if signature is None:
         return "not signed"

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgesim.cli.encoders import add_bundle_argument
+from edgesim.cli.parsers import Subparsers, add_action, add_json_option, example
+
 if TYPE_CHECKING:
     from edgesim.bundle import Bundle
     from edgesim_export.kit.build import Kit
@@ -15,23 +18,21 @@ _DESCRIPTION = """\
 Put a bundle, the wheels that the device needs, an installer that works without a network, and systemd units
 into one folder. pip takes the wheels from the package index; needs neither torch nor a converter.
 """
-_EPILOG = """\
-example:
-  edgesim bundle kit copy --profile pi-4b --out pi-kit
-  edgesim bundle kit copy --profile pi-4b --python 3.13 --out pi-kit-trixie --tar
-"""
 
 
-def add_kit(actions: argparse._SubParsersAction[argparse.ArgumentParser], help_bundle: str) -> None:
+def add_kit(actions: Subparsers) -> None:
     """Add the action to the parser of `edgesim bundle`."""
-    parser = actions.add_parser(
+    parser = add_action(
+        actions,
         "kit",
-        help="put all that a device needs offline into one folder",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "put all that a device needs offline into one folder",
+        _DESCRIPTION,
+        example(
+            "edgesim bundle kit copy --profile pi-4b --out pi-kit",
+            "edgesim bundle kit copy --profile pi-4b --python 3.13 --out pi-kit-trixie --tar",
+        ),
     )
-    parser.add_argument("bundle", metavar="BUNDLE", help=help_bundle)
+    add_bundle_argument(parser)
     parser.add_argument(
         "--profile", required=True, metavar="PROFILE", help="the device: see edgesim profiles"
     )
@@ -42,7 +43,7 @@ def add_kit(actions: argparse._SubParsersAction[argparse.ArgumentParser], help_b
     )
     parser.add_argument("--tar", action="store_true", help="also write FOLDER.tar")
     parser.add_argument("--overwrite", action="store_true", help="replace the kit at FOLDER")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json_option(parser, "print JSON")
     parser.set_defaults(run=run_kit)
 
 
@@ -63,9 +64,9 @@ def run_kit(args: argparse.Namespace) -> int:
     )
     kit = make_kit(request, show_progress)
     if args.json:
-        import json
+        from edgesim.cli.json_output import print_json
 
-        print(json.dumps({"kit": str(kit.folder), "bytes": kit.bytes, **kit.facts}, indent=2))
+        print_json({"kit": str(kit.folder), "bytes": kit.bytes, **kit.facts})
     else:
         print_kit(kit)
     return 0

@@ -5,22 +5,25 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
+
+from edgesim.cli.parsers import Subparsers, add_action, example
 
 PASSPHRASE_VARIABLE = "EDGESIM_PASSPHRASE"
 
 
-def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_actions(actions: Subparsers) -> None:
     """Add the actions to the parser of `edgesim bundle`."""
-    keygen = actions.add_parser(
+    keygen = add_action(
+        actions,
         "keygen",
-        help="make a pair of keys to sign bundles with",
-        description="Make an Ed25519 key pair: KEYFILE, which stays on this PC and signs, and KEYFILE.pub,\n"
+        "make a pair of keys to sign bundles with",
+        "Make an Ed25519 key pair: KEYFILE, which stays on this PC and signs, and KEYFILE.pub,\n"
         "which goes to the devices and checks. Needs the extra sign.",
-        epilog="example:\n  edgesim bundle keygen line-3.key --passphrase\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example("edgesim bundle keygen line-3.key --passphrase"),
     )
     keygen.add_argument(
-        "key", metavar="KEYFILE", help="where to write the private key, in PEM; must not exist"
+        "key", type=Path, metavar="KEYFILE", help="where to write the private key, in PEM; must not exist"
     )
     keygen.add_argument(
         "--passphrase",
@@ -29,16 +32,18 @@ def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "asking",
     )
     keygen.set_defaults(run=run_keygen)
-    sign = actions.add_parser(
+    sign = add_action(
+        actions,
         "sign",
-        help="sign a bundle, before it goes to the devices",
-        description="Check every byte of a bundle and write signature.json beside its manifest, in place of\n"
+        "sign a bundle, before it goes to the devices",
+        "Check every byte of a bundle and write signature.json beside its manifest, in place of\n"
         "one that is there. Needs the extra sign.",
-        epilog="example:\n  edgesim bundle sign pi-bundle --key line-3.key --release 7\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example("edgesim bundle sign pi-bundle --key line-3.key --release 7"),
     )
-    sign.add_argument("bundle", metavar="BUNDLE", help="the folder of a bundle")
-    sign.add_argument("--key", metavar="KEYFILE", required=True, help="the private key that keygen has made")
+    sign.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder of a bundle")
+    sign.add_argument(
+        "--key", type=Path, metavar="KEYFILE", required=True, help="the private key that keygen has made"
+    )
     sign.add_argument(
         "--release",
         metavar="N",
@@ -51,31 +56,26 @@ def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_keygen(args: argparse.Namespace) -> int:
     """Make a key pair."""
-    from pathlib import Path
-
     from edgesim.signing_keys import generate_key, public_path
 
-    path = Path(args.key)
-    passphrase = _new_passphrase(path.name) if args.passphrase else None
-    key = generate_key(path, passphrase)
+    passphrase = _new_passphrase(args.key.name) if args.passphrase else None
+    key = generate_key(args.key, passphrase)
     encrypted = "encrypted" if passphrase else "not encrypted"
-    print(f"{path}: private key, {encrypted}; keep it on this PC, and a copy in a safe place")
-    print(f"{public_path(path)}: public key {key.fingerprint}, for the devices")
+    print(f"{args.key}: private key, {encrypted}; keep it on this PC, and a copy in a safe place")
+    print(f"{public_path(args.key)}: public key {key.fingerprint}, for the devices")
     return 0
 
 
 def run_sign(args: argparse.Namespace) -> int:
     """Sign a bundle."""
     from datetime import UTC, datetime
-    from pathlib import Path
 
     from edgesim.signing import sign_bundle
     from edgesim.signing_keys import read_private_key
 
-    path = Path(args.key)
-    key = read_private_key(path, lambda: _passphrase(f"passphrase of {path.name}: "))
+    key = read_private_key(args.key, lambda: _passphrase(f"passphrase of {args.key.name}: "))
     release = int(f"{datetime.now(UTC):%Y%m%d%H%M%S}") if args.release is None else args.release
-    signature = sign_bundle(Path(args.bundle), key, release)
+    signature = sign_bundle(args.bundle, key, release)
     print(f"{args.bundle}: signed by the key {signature.key.fingerprint}, release {signature.release}")
     return 0
 

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from edgesim.cli.parsers import Subparsers, add_action, add_json_option, example
 
+if TYPE_CHECKING:
     from edgesim.runtime.bundle_store import StoreState
     from edgesim.runtime.updates import Update
 
 _HELP_STORE = "the folder that `install --into` has made; other commands take it as a bundle"
 
 
-def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_actions(actions: Subparsers) -> None:
     """Add the actions to the parser of `edgesim bundle`."""
-    install = actions.add_parser(
+    install = add_action(
+        actions,
         "install",
-        help="put a bundle into use on this device, if it proves good",
-        description="Copy a bundle into a store, check its bytes and its signature, recompute its golden\n"
+        "put a bundle into use on this device, if it proves good",
+        "Copy a bundle into a store, check its bytes and its signature, recompute its golden\n"
         "embeddings, and switch to it. If anything fails, the bundle in use stays in use; so it does, or\n"
         "the new one is, after a power cut at any instant.",
-        epilog="example:\n  edgesim bundle install /media/usb/pi-bundle --into /var/lib/edgesim/bundle\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example("edgesim bundle install /media/usb/pi-bundle --into /var/lib/edgesim/bundle"),
     )
     install.add_argument(
-        "source", metavar="SOURCE", help="the folder of a bundle, on a memory stick for instance"
+        "source", type=Path, metavar="SOURCE", help="the folder of a bundle, on a memory stick for instance"
     )
     install.add_argument(
         "--into",
+        type=Path,
         metavar="STORE",
         required=True,
         help="the folder that holds the bundle in use; made if missing",
@@ -40,47 +42,40 @@ def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="accept a lower release, or an unsigned bundle in place of a signed one",
     )
     install.set_defaults(run=run_install)
-    rollback = actions.add_parser(
+    rollback = add_action(
+        actions,
         "rollback",
-        help="go back to the bundle that was in use before",
-        description="Check the bundle before as install does and switch to it. A second rollback undoes\n"
-        "the first.",
-        epilog="example:\n  edgesim bundle rollback /var/lib/edgesim/bundle\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "go back to the bundle that was in use before",
+        "Check the bundle before as install does and switch to it. A second rollback undoes\nthe first.",
+        example("edgesim bundle rollback /var/lib/edgesim/bundle"),
     )
-    rollback.add_argument("store", metavar="STORE", help=_HELP_STORE)
+    rollback.add_argument("store", type=Path, metavar="STORE", help=_HELP_STORE)
     rollback.set_defaults(run=run_rollback)
-    status = actions.add_parser(
+    status = add_action(
+        actions,
         "status",
-        help="say which bundle is in use and which was before",
-        description="Say which bundle is in use in a store and which one rollback goes back to.",
-        epilog="example:\n  edgesim bundle status /var/lib/edgesim/bundle --json\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "say which bundle is in use and which was before",
+        "Say which bundle is in use in a store and which one rollback goes back to.",
+        example("edgesim bundle status /var/lib/edgesim/bundle --json"),
     )
-    status.add_argument("store", metavar="STORE", help=_HELP_STORE)
-    status.add_argument("--json", action="store_true", help="print it as JSON")
+    status.add_argument("store", type=Path, metavar="STORE", help=_HELP_STORE)
+    add_json_option(status, "print it as JSON")
     status.set_defaults(run=run_status)
 
 
 def run_install(args: argparse.Namespace) -> int:
     """Install a bundle."""
-    from pathlib import Path
-
     from edgesim.runtime.updates import install
 
-    store = Path(args.into)
-    _print_update(store, install(Path(args.source), store, allow_downgrade=args.allow_downgrade))
+    _print_update(args.into, install(args.source, args.into, allow_downgrade=args.allow_downgrade))
     return 0
 
 
 def run_rollback(args: argparse.Namespace) -> int:
     """Go back to the bundle before."""
-    from pathlib import Path
-
     from edgesim.runtime.updates import rollback
 
-    store = Path(args.store)
-    _print_update(store, rollback(store))
+    _print_update(args.store, rollback(args.store))
     return 0
 
 
@@ -100,12 +95,10 @@ def _print_update(store: Path, update: Update) -> None:
 
 def run_status(args: argparse.Namespace) -> int:
     """Say which bundle is in use."""
-    from pathlib import Path
-
     from edgesim.errors import BundleError
     from edgesim.runtime.bundle_store import read_state
 
-    state = read_state(Path(args.store))
+    state = read_state(args.store)
     if state is None:
         raise BundleError(f"{args.store}: nothing is installed there; run: edgesim bundle install")
     print(_json(state) if args.json else _text(state))

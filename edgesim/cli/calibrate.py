@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesim.cli import COMMANDS
-from edgesim.cli.encoders import add_encoder_option
+from edgesim.cli.encoders import add_search_options
+from edgesim.cli.parsers import Subparsers, add_command, add_index_argument, add_json_option
 
 if TYPE_CHECKING:
     from edgesim.runtime.calibration import CalibrationReport
@@ -47,16 +47,10 @@ example:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "calibrate",
-        help=COMMANDS["calibrate"],
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
+    parser = add_command(subparsers, "calibrate", _DESCRIPTION, _EPILOG)
+    add_index_argument(parser)
     known = parser.add_mutually_exclusive_group()
     known.add_argument("--pairs", type=Path, metavar="CSV", help="known answers, in the form shown below")
     known.add_argument(
@@ -89,10 +83,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SHARE",
         help="how sure both rates must be (default: 0.95)",
     )
-    add_encoder_option(parser, None, "the one that the index was made with, the only one that can search it")
-    parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
+    add_search_options(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help=f"write {PAGE}, with pictures, into it")
-    parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
+    add_json_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -124,8 +117,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _clear(args: argparse.Namespace) -> int:
-    import json
-
     from edgesim.errors import UsageError
     from edgesim.runtime.index import Index
     from edgesim.runtime.scoring import store_scoring
@@ -135,7 +126,9 @@ def _clear(args: argparse.Namespace) -> int:
     with Index.open(args.index) as index:
         store_scoring(index, None)
     if args.json:
-        print(json.dumps({"index": str(args.index), "thresholds": None, "background": 0}, indent=2))
+        from edgesim.cli.json_output import print_json
+
+        print_json({"index": str(args.index), "thresholds": None, "background": 0})
     else:
         print(f"{args.index}: thresholds and background are forgotten")
     return 0

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesim.cli import COMMANDS
-from edgesim.cli.encoders import add_encoder_option
+from edgesim.cli.encoders import add_encoder_option, add_engine_option
+from edgesim.cli.parsers import Subparsers, add_command, add_json_option
 
 if TYPE_CHECKING:
     from edgesim.demo import DemoQuery, DemoResult
@@ -27,15 +27,14 @@ example:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "demo",
-        help=COMMANDS["demo"],
-        description="Add sample photographs to a new index, look up edited copies of them, and draw a\n"
+        "Add sample photographs to a new index, look up edited copies of them, and draw a\n"
         "contact sheet of queries and matches.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG,
     )
     parser.add_argument(
         "--out",
@@ -45,8 +44,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="folder for index, queries and contact sheet; a second run replaces them (default: %(default)s)",
     )
     add_encoder_option(parser)
-    parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
-    parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
+    add_engine_option(parser)
+    add_json_option(parser)
     parser.set_defaults(run=run)
 
 

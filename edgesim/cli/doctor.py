@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from edgesim.builtin import ENCODERS
-from edgesim.cli import COMMANDS
+from edgesim.cli.parsers import Subparsers, add_command, add_json_option
 
 if TYPE_CHECKING:
     from edgesim.machine import Machine, Package
@@ -21,17 +21,16 @@ example:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "doctor",
-        help=COMMANDS["doctor"],
-        description="Say what this machine has (CPU features, inference engines, versions), what is missing, "
+        "Say what this machine has (CPU features, inference engines, versions), what is missing, "
         "and the cure. Each engine is tried in a process of its own.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG,
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json_option(parser, "print JSON")
     parser.set_defaults(run=run)
 
 

@@ -1,4 +1,4 @@
-"""How commands take an encoder: a built-in one by its name, or another by its path."""
+"""How commands take an encoder: a built-in one by its name, or another by its path; and its engine."""
 
 from __future__ import annotations
 
@@ -27,6 +27,22 @@ def add_encoder_option(
         help="copy: is it the same picture or item, edited? similar: has anything of this kind been seen? "
         f"or the folder of a bundle; default: {otherwise}",
     )
+
+
+def add_engine_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--engine` to the parser of a command that computes embeddings."""
+    parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
+
+
+def add_search_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--encoder` and `--engine` to the parser of a command that searches an index."""
+    add_encoder_option(parser, None, "the one that the index was made with, the only one that can search it")
+    add_engine_option(parser)
+
+
+def add_bundle_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the bundle that a command is about."""
+    parser.add_argument("bundle", metavar="BUNDLE", help=f"{BUILTIN_NAMES}, or the folder of a bundle")
 
 
 def find_checkpoint(name_or_path: str) -> Path:

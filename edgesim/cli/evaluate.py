@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesim.cli import COMMANDS
+from edgesim.cli.parsers import Subparsers, add_command, add_json_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,16 +58,15 @@ example:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "evaluate",
-        help=COMMANDS["evaluate"],
-        description="Measure how well an encoder tells the classes of a data set apart: a bundle through\n"
+        "Measure how well an encoder tells the classes of a data set apart: a bundle through\n"
         "the int8 model that runs on the device, a run of edgesim train through its float model.\n"
         "Or, with --study, on your own images, which way of training finds copies best.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG,
     )
     parser.add_argument(
         "encoder",
@@ -104,7 +103,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"draw model size against precision@1, with other encoders' {JSON_FILE} or those below a folder",
     )
     _add_study(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
+    add_json_option(parser)
     parser.set_defaults(run=run)
 
 

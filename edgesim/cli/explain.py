@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesim.cli import COMMANDS
-from edgesim.cli.encoders import add_encoder_option
+from edgesim.cli.encoders import add_search_options
+from edgesim.cli.parsers import Subparsers, add_command, add_index_argument, add_json_option
 
 if TYPE_CHECKING:
     from edgesim.runtime.explain import Explanation
@@ -31,24 +31,17 @@ example:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "explain",
-        help=COMMANDS["explain"],
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
+    parser = add_command(subparsers, "explain", _DESCRIPTION, _EPILOG)
+    add_index_argument(parser)
     parser.add_argument("query", type=Path, metavar="IMAGE", help="image file to look up")
     parser.add_argument(
         "--match", type=int, default=1, metavar="N", help="explain the Nth best match (default: 1)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="HTML page to write")
-    add_encoder_option(parser, None, "the one that the index was made with, the only one that can search it")
-    parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
-    parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
+    add_search_options(parser)
+    add_json_option(parser)
     parser.set_defaults(run=run)
 
 

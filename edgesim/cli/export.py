@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesim.cli import COMMANDS, bundle_kit
+from edgesim.cli import bundle_kit
 from edgesim.cli.encoders import BUILTIN_NAMES, find_checkpoint
 from edgesim.cli.export_findings import print_findings, read_sensitivity
+from edgesim.cli.parsers import Subparsers, add_command, add_json_option
 
 if TYPE_CHECKING:
     from edgesim.bundle import Bundle
@@ -27,15 +28,14 @@ example:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "export",
-        help=COMMANDS["export"],
-        description="Quantise a trained encoder to int8, check it against the float encoder and pack the "
+        "Quantise a trained encoder to int8, check it against the float encoder and pack the "
         "bundle for a device. Needs: pip install 'edgesim[export]'.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG,
     )
     parser.add_argument("source", metavar="RUN", help=f"{BUILTIN_NAMES}, a run folder, or its encoder.pt")
     parser.add_argument("--out", required=True, type=Path, metavar="BUNDLE", help="folder to write")
@@ -74,7 +74,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     bundle_kit.add_kit_option(parser)
     parser.add_argument("--force", action="store_true", help="write the bundle even if a gate fails")
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle at BUNDLE")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json_option(parser, "print JSON")
     parser.set_defaults(run=run)
 
 
@@ -116,12 +116,7 @@ def _export(args: argparse.Namespace) -> Bundle:
         licence=args.licence,
         sensitivity=args.sensitivity,
     )
-    return export_bundle(request, _show_progress)
-
-
-def _show_progress(step: str) -> None:
-    if sys.stderr.isatty():
-        print(f"edgesim: {step} ...", file=sys.stderr)
+    return export_bundle(request, bundle_kit.show_progress)
 
 
 def _missing(error: ModuleNotFoundError) -> MissingDependencyError:

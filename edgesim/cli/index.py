@@ -7,43 +7,57 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesim.cli import COMMANDS, index_changes, index_damage, index_exchange, index_watch
-from edgesim.cli.encoders import add_encoder_option, find_checkpoint
-from edgesim.cli.labels import add_where_option, parse_labels, parse_where
+from edgesim.cli import index_changes, index_damage, index_exchange, index_watch
+from edgesim.cli.encoders import add_encoder_option, add_engine_option, find_checkpoint
+from edgesim.cli.labels import add_label_option, add_where_option, parse_labels, parse_where
+from edgesim.cli.parsers import (
+    Subparsers,
+    add_action,
+    add_command,
+    add_index_argument,
+    add_json_option,
+    example,
+)
 
 if TYPE_CHECKING:
     from edgesim.runtime.ingest import AddReport
     from edgesim.runtime.keys import KeyEncoder
 
 _HELP_JSON = "print the result as JSON"
-_DESCRIPTIONS = {
-    "add": "Add images, and the images below folders. May be run again at any time: nothing is added twice,\n"
-    "changed files are brought up to date, and labels are merged. An image is known by its absolute path.",
-    "list": "Print the path and the labels of each entry.",
-    "stats": "Print how many entries there are, which encoder made them, how they are searched, and sizes.",
-    "rebuild": "Build the search graph of a large index anew. Small ones are searched exactly, without.",
-}
+_ADD = """\
+Add images, and the images below folders. May be run again at any time: nothing is added twice,
+changed files are brought up to date, and labels are merged. An image is known by its absolute path.
+"""
+_LIST = "Print the path and the labels of each entry."
+_STATS = "Print how many entries there are, which encoder made them, how they are searched, and sizes."
+_REBUILD = "Build the search graph of a large index anew. Small ones are searched exactly, without."
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command and its actions to the parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "index",
-        help=COMMANDS["index"],
-        description="An index is a folder that holds the vectors, paths and labels of images.",
-        epilog="example:\n  edgesim index add parts photos/\n  edgesim index stats parts\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "An index is a folder that holds the vectors, paths and labels of images.",
+        example("edgesim index add parts photos/", "edgesim index stats parts"),
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     _add_action(actions)
-    listed = _action(actions, "list", "print the entries", "edgesim index list parts")
-    listed.add_argument("--json", action="store_true", help=_HELP_JSON)
+    listed = add_action(actions, "list", "print the entries", _LIST, example("edgesim index list parts"))
+    add_index_argument(listed)
+    add_json_option(listed, _HELP_JSON)
     add_where_option(listed, "print only those entries")
     listed.set_defaults(run=run_list)
-    stats = _action(actions, "stats", "print figures about the index", "edgesim index stats parts")
-    stats.add_argument("--json", action="store_true", help=_HELP_JSON)
+    stats = add_action(
+        actions, "stats", "print figures about the index", _STATS, example("edgesim index stats parts")
+    )
+    add_index_argument(stats)
+    add_json_option(stats, _HELP_JSON)
     stats.set_defaults(run=run_stats)
-    rebuilt = _action(actions, "rebuild", "build the search graph anew", "edgesim index rebuild parts")
+    rebuilt = add_action(
+        actions, "rebuild", "build the search graph anew", _REBUILD, example("edgesim index rebuild parts")
+    )
+    add_index_argument(rebuilt)
     rebuilt.add_argument(
         "--recall",
         type=float,
@@ -61,30 +75,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     index_damage.add_actions(actions)
 
 
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, purpose: str, example: str
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(
-        name,
-        help=purpose,
-        description=_DESCRIPTIONS[name],
-        epilog=f"example:\n  {example}\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _add_action(actions: Subparsers) -> None:
+    parser = add_action(
+        actions, "add", "add images", _ADD, example("edgesim index add parts photos/ --label line=3")
     )
-    parser.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
-    return parser
-
-
-def _add_action(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _action(actions, "add", "add images", "edgesim index add parts photos/ --label line=3")
+    add_index_argument(parser)
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image, or folder of images")
-    parser.add_argument(
-        "--label",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="label for all these images; may be repeated",
-    )
+    add_label_option(parser)
     add_encoder_option(parser, None, "the one that the index was made with, copy for a new index")
     parser.add_argument(
         "--keys",
@@ -92,8 +89,8 @@ def _add_action(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="compute the vectors with the float encoder of this training run, a large key model that the "
         "encoder was trained to land on; queries need the encoder only. Needs torch",
     )
-    parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
-    parser.add_argument("--json", action="store_true", help=_HELP_JSON)
+    add_engine_option(parser)
+    add_json_option(parser, _HELP_JSON)
     parser.set_defaults(run=run_add)
 
 
@@ -105,13 +102,7 @@ def run_add(args: argparse.Namespace) -> int:
     labels = parse_labels(args.label)
     keys = None if args.keys is None else _key_encoder(args.keys)
     with Matcher(args.index, args.encoder, args.engine, create=True) as matcher:
-        try:
-            report = matcher.add(args.paths, labels, progress=True, keys=keys)
-        except KeyboardInterrupt as interruption:
-            if not interruption.args:
-                raise
-            print(f"edgesim: {interruption}", file=sys.stderr)
-            return 130
+        report = matcher.add(args.paths, labels, progress=True, keys=keys)
         entries = len(matcher.index)
     for path, reason in report.skipped:
         print(f"skipped {path}: {reason}", file=sys.stderr)
@@ -133,20 +124,16 @@ def _key_encoder(run: str) -> KeyEncoder:
 
 def _print_report(args: argparse.Namespace, report: AddReport, entries: int) -> None:
     if args.json:
+        from edgesim.cli.json_output import print_json
+
         skipped = [{"path": path, "reason": reason} for path, reason in report.skipped]
         counts = {"added": report.added, "updated": report.updated, "unchanged": report.unchanged}
-        _print_json({"index": str(args.index), **counts, "skipped": skipped, "entries": entries})
+        print_json({"index": str(args.index), **counts, "skipped": skipped, "entries": entries})
         return
     print(
         f"{args.index}: {report.added} added, {report.updated} updated, {report.unchanged} unchanged, "
         f"{len(report.skipped)} skipped; {entries} entries"
     )
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    print(json.dumps(value, indent=2))
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -161,7 +148,9 @@ def run_list(args: argparse.Namespace) -> int:
     with Index.open(args.index, read_only=True) as index:
         entries = index.entries(where)
     if args.json:
-        _print_json([dataclasses.asdict(entry) for entry in entries])
+        from edgesim.cli.json_output import print_json
+
+        print_json([dataclasses.asdict(entry) for entry in entries])
     else:
         print(
             format_table(("path", "labels"), [(printable(e.path), format_labels(e.labels)) for e in entries])
@@ -176,7 +165,9 @@ def run_stats(args: argparse.Namespace) -> int:
     with Index.open(args.index, read_only=True) as index:
         stats = index.stats()
     if args.json:
-        _print_json(stats)
+        from edgesim.cli.json_output import print_json
+
+        print_json(stats)
     else:
         print("\n".join(f"{key}: {value}" for key, value in _stats_lines(stats)))
     return 0
@@ -215,10 +206,9 @@ def run_rebuild(args: argparse.Namespace) -> int:
     with Index.open(args.index) as index:
         rebuilt = index.rebuild_graph(args.recall, args.k)
         settings = index.graph_settings()
-        print(
-            f"{args.index}: search graph of {len(index)} entries rebuilt"
-            + (f"; {_recall_line(settings.to_dict())}" if args.recall and settings else "")
-            if rebuilt
-            else f"{args.index}: {len(index)} entries are searched exactly and need no search graph"
-        )
+        if rebuilt:
+            recall = f"; {_recall_line(settings.to_dict())}" if args.recall and settings else ""
+            print(f"{args.index}: search graph of {len(index)} entries rebuilt{recall}")
+        else:
+            print(f"{args.index}: {len(index)} entries are searched exactly and need no search graph")
     return 0

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesim.cli.labels import add_where_option, parse_where
+from edgesim.cli.labels import add_where_option, parse_labels, parse_where
+from edgesim.cli.parsers import Subparsers, add_action, add_index_argument, example
 
 if TYPE_CHECKING:
     from edgesim.runtime.selection import LabelChange
@@ -24,14 +25,22 @@ put temporary files (SQLITE_TMPDIR names another place).
 """
 
 
-def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_actions(actions: Subparsers) -> None:
     """Add the actions to the parser of `edgesim index`."""
-    remove = _action(actions, "remove", "remove entries", _REMOVE, "remove parts photos/old.jpg")
+    remove = add_action(
+        actions, "remove", "remove entries", _REMOVE, example("edgesim index remove parts photos/old.jpg")
+    )
+    add_index_argument(remove)
     _add_selection(remove, "remove")
     remove.set_defaults(run=run_remove)
-    label = _action(
-        actions, "label", "change labels of entries", _LABEL, "label parts --where line=3 --label checked=yes"
+    label = add_action(
+        actions,
+        "label",
+        "change labels of entries",
+        _LABEL,
+        example("edgesim index label parts --where line=3 --label checked=yes"),
     )
+    add_index_argument(label)
     _add_selection(label, "label")
     label.add_argument(
         "--label", action="append", default=[], metavar="KEY=VALUE", help="label to give; may be repeated"
@@ -41,26 +50,15 @@ def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     label.add_argument("--csv", type=Path, metavar="FILE", help="take paths and labels from this file")
     label.set_defaults(run=run_label)
-    compact = _action(actions, "compact", "give back the room of removed entries", _COMPACT, "compact parts")
-    compact.set_defaults(run=run_compact)
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    purpose: str,
-    description: str,
-    example: str,
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(
-        name,
-        help=purpose,
-        description=description,
-        epilog=f"example:\n  edgesim index {example}\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    compact = add_action(
+        actions,
+        "compact",
+        "give back the room of removed entries",
+        _COMPACT,
+        example("edgesim index compact parts"),
     )
-    parser.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
-    return parser
+    add_index_argument(compact)
+    compact.set_defaults(run=run_compact)
 
 
 def _add_selection(parser: argparse.ArgumentParser, verb: str) -> None:
@@ -107,7 +105,6 @@ def run_label(args: argparse.Namespace) -> int:
 
 
 def _changes(args: argparse.Namespace) -> list[LabelChange]:
-    from edgesim.cli.labels import parse_labels
     from edgesim.csv_rows import read_csv_rows
     from edgesim.errors import InputError, UsageError
     from edgesim.runtime.selection import LabelChange, Selection

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgesim.cli.encoders import add_encoder_option
+from edgesim.cli.parsers import Subparsers, add_action, add_index_argument, add_json_option, example
 
 if TYPE_CHECKING:
     from edgesim.runtime.repair import Repair
@@ -25,41 +26,37 @@ The damaged index is only read. What is lost is printed: add those images again.
 """
 
 
-def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_actions(actions: Subparsers) -> None:
     """Add the actions to the parser of `edgesim index`."""
-    verify = actions.add_parser(
-        "verify",
-        help="look for damage",
-        description=_VERIFY,
-        epilog="example:\n  edgesim index verify parts\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    repair = actions.add_parser(
+    verify = add_action(actions, "verify", "look for damage", _VERIFY, example("edgesim index verify parts"))
+    add_index_argument(verify)
+    add_json_option(verify, "print the result as JSON")
+    verify.set_defaults(run=run_verify)
+    repair = add_action(
+        actions,
         "repair",
-        help="save what can be saved of a damaged index",
-        description=_REPAIR,
-        epilog="example:\n  edgesim index repair parts --out parts-saved\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "save what can be saved of a damaged index",
+        _REPAIR,
+        example("edgesim index repair parts --out parts-saved"),
     )
-    for parser, run in ((verify, run_verify), (repair, run_repair)):
-        parser.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
-        parser.set_defaults(run=run)
+    add_index_argument(repair)
     repair.add_argument("--out", type=Path, required=True, metavar="NEW", help="folder of the new index")
     add_encoder_option(
         repair, None, "the one that the index remembers; name it if the index does not any more"
     )
-    for parser in (verify, repair):
-        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json_option(repair, "print the result as JSON")
+    repair.set_defaults(run=run_repair)
 
 
 def run_verify(args: argparse.Namespace) -> int:
     """Print what is damaged."""
+    from edgesim.cli.json_output import print_json
     from edgesim.errors import IndexStoreError
     from edgesim.runtime.verify import verify_index
 
     found = verify_index(args.index)
     if args.json:
-        _print_json({"index": str(args.index), "intact": not found.damage, **vars(found)})
+        print_json({"index": str(args.index), "intact": not found.damage, **vars(found)})
     else:
         print("\n".join(_verify_lines(args.index, found)))
     if found.damage:
@@ -88,6 +85,7 @@ def _cure(index: Path, found: Verification) -> str:
 
 def run_repair(args: argparse.Namespace) -> int:
     """Save what can be saved, and print what could not."""
+    from edgesim.cli.json_output import print_json
     from edgesim.runtime.embedder import open_bundle
     from edgesim.runtime.index import Index
     from edgesim.runtime.repair import repair_index
@@ -98,7 +96,7 @@ def run_repair(args: argparse.Namespace) -> int:
         index.refresh_graph()
     if args.json:
         lost = [{"id": one.entry_id, "path": one.path, "fault": one.fault} for one in repair.lost]
-        _print_json({"index": str(args.index), "out": str(args.out), **vars(repair), "lost": lost})
+        print_json({"index": str(args.index), "out": str(args.out), **vars(repair), "lost": lost})
     else:
         print("\n".join(_repair_lines(args.index, args.out, repair)))
     return 0
@@ -119,9 +117,3 @@ def _repair_lines(index: Path, out: Path, repair: Repair) -> list[str]:
         lines.append(f"settings may be lost; calibrate {out} again if {index} was calibrated")
     lost = len(repair.lost) + (repair.unnamed or 0)
     return [*lines, f"{out}: {repair.saved} entries saved, {lost} lost"]
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    print(json.dumps(value, indent=2))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgesim.cli.encoders import add_encoder_option
+from edgesim.cli.parsers import Subparsers, add_action, add_index_argument, example
 
 if TYPE_CHECKING:
     from edgesim.runtime.merging import TakeReport
@@ -28,42 +29,42 @@ ones that of INTO; labels are merged, and the kept entry's prevail. Calibrations
 """
 
 
-def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_actions(actions: Subparsers) -> None:
     """Add the actions to the parser of `edgesim index`."""
-    export = _action(actions, "export", "write the entries into a file", _EXPORT, "export parts parts.npz")
-    export.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
+    export = add_action(
+        actions,
+        "export",
+        "write the entries into a file",
+        _EXPORT,
+        example("edgesim index export parts parts.npz"),
+    )
+    add_index_argument(export)
     export.add_argument("file", type=Path, metavar="FILE", help="name that ends with .npz, .h5 or .hdf5")
     export.set_defaults(run=run_export)
-    taken = _action(actions, "import", "take entries from a file", _IMPORT, "import parts parts.npz")
-    taken.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
+    taken = add_action(
+        actions,
+        "import",
+        "take entries from a file",
+        _IMPORT,
+        example("edgesim index import parts parts.npz"),
+    )
+    add_index_argument(taken)
     taken.add_argument("file", type=Path, metavar="FILE", help="as edgesim index export writes it")
     add_encoder_option(taken, None, "that of the index; to be named for a new one")
     taken.add_argument(
         "--unchecked", action="store_true", help="take vectors whose file does not name their encoder"
     )
     taken.set_defaults(run=run_import)
-    merge = _action(
-        actions, "merge", "take the entries of other indexes", _MERGE, "merge parts line-1/parts line-2/parts"
+    merge = add_action(
+        actions,
+        "merge",
+        "take the entries of other indexes",
+        _MERGE,
+        example("edgesim index merge parts line-1/parts line-2/parts"),
     )
     merge.add_argument("into", type=Path, metavar="INTO", help="folder of the index that they go into")
     merge.add_argument("sources", nargs="+", type=Path, metavar="FROM", help="folder of another index")
     merge.set_defaults(run=run_merge)
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    purpose: str,
-    description: str,
-    example: str,
-) -> argparse.ArgumentParser:
-    return actions.add_parser(
-        name,
-        help=purpose,
-        description=description,
-        epilog=f"example:\n  edgesim index {example}\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
 
 
 def run_export(args: argparse.Namespace) -> int:

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesim.cli.encoders import add_encoder_option
+from edgesim.cli.encoders import add_encoder_option, add_engine_option
+from edgesim.cli.labels import add_label_option, parse_labels
+from edgesim.cli.parsers import Subparsers, add_action, add_index_argument, example
 
 if TYPE_CHECKING:
     from edgesim.runtime.ingest import AddReport
@@ -19,24 +21,18 @@ again when it changes. Prints a line for each batch. Entries of removed files st
 """
 
 
-def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_actions(actions: Subparsers) -> None:
     """Add the action to the parser of `edgesim index`."""
-    parser = actions.add_parser(
+    parser = add_action(
+        actions,
         "watch",
-        help="add the images that appear in a folder",
-        description=_DESCRIPTION,
-        epilog="exit status: 0 when it was stopped\n\nexample:\n  edgesim index watch parts /mnt/camera\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "add the images that appear in a folder",
+        _DESCRIPTION,
+        "exit status: 0 when it was stopped\n\n" + example("edgesim index watch parts /mnt/camera"),
     )
-    parser.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
+    add_index_argument(parser)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folder to watch")
-    parser.add_argument(
-        "--label",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="label for all these images; may be repeated",
-    )
+    add_label_option(parser)
     parser.add_argument(
         "--quiet",
         type=float,
@@ -54,7 +50,7 @@ def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "for a share that is not there for the moment",
     )
     add_encoder_option(parser, None, "the one that the index was made with, copy for a new index")
-    parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
+    add_engine_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -63,7 +59,6 @@ def run(args: argparse.Namespace) -> int:
     import signal
     import threading
 
-    from edgesim.cli.labels import parse_labels
     from edgesim.errors import UsageError
     from edgesim.runtime.matcher import Matcher
     from edgesim.runtime.watching import watch
@@ -80,7 +75,9 @@ def run(args: argparse.Namespace) -> int:
         def removed(count: int) -> None:
             print(f"{args.index}: {count} removed; {len(matcher.index)} entries", flush=True)
 
-        before = {number: signal.signal(number, lambda *_: stop.set()) for number in _SIGNALS}
+        before = {
+            number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             watch(
                 matcher,
@@ -97,10 +94,6 @@ def run(args: argparse.Namespace) -> int:
                 signal.signal(number, handler)
     print(f"{args.index}: stopped", flush=True)
     return 0
-
-
-# SIGINT and SIGTERM, by the numbers that POSIX gives them.
-_SIGNALS = (2, 15)
 
 
 def _print_report(index: Path, report: AddReport, entries: int) -> None:

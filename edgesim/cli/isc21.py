@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesim.cli import COMMANDS
-from edgesim.cli.encoders import add_encoder_option
+from edgesim.cli.encoders import add_encoder_option, add_engine_option
+from edgesim.cli.parsers import Subparsers, add_action, add_command, add_json_option
 
 if TYPE_CHECKING:
     from edgesim.isc21 import Descriptors
@@ -59,15 +59,14 @@ example:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command and its actions to the parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "isc21",
-        help=COMMANDS["isc21"],
-        description="Find edited copies of images in a set of references, and measure how well that went,\n"
+        "Find edited copies of images in a set of references, and measure how well that went,\n"
         "as in the Image Similarity Challenge 2021 (Douze et al. 2021), in its file formats.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG,
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     _add_describe(actions)
@@ -75,29 +74,29 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_score(actions)
 
 
-def _add_describe(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = actions.add_parser(
+def _add_describe(actions: Subparsers) -> None:
+    parser = add_action(
+        actions,
         "describe",
-        help="compute the embeddings of images",
-        description="Write the embeddings of all images of a folder as HDF5. Images that cannot be decoded\n"
+        "compute the embeddings of images",
+        "Write the embeddings of all images of a folder as HDF5. Images that cannot be decoded\n"
         "are named and left out.",
-        epilog=_EPILOG_DESCRIBE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG_DESCRIBE,
     )
     parser.add_argument("images", type=Path, metavar="IMAGES", help="folder of images")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="HDF5 file to write")
     add_encoder_option(parser)
-    parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
+    add_engine_option(parser)
     parser.set_defaults(run=run_describe)
 
 
-def _add_match(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = actions.add_parser(
+def _add_match(actions: Subparsers) -> None:
+    parser = add_action(
+        actions,
         "match",
-        help="find each query's nearest references",
-        description="Write each query's nearest references with their scores as CSV.",
-        epilog=_EPILOG_MATCH,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "find each query's nearest references",
+        "Write each query's nearest references with their scores as CSV.",
+        _EPILOG_MATCH,
     )
     parser.add_argument("queries", type=Path, metavar="QUERIES", help="HDF5 file of the queries")
     parser.add_argument("references", type=Path, metavar="REFERENCES", help="HDF5 file of the references")
@@ -111,17 +110,17 @@ def _add_match(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.set_defaults(run=run_match)
 
 
-def _add_score(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = actions.add_parser(
+def _add_score(actions: Subparsers) -> None:
+    parser = add_action(
+        actions,
         "score",
-        help="measure how good predictions are",
-        description="Print the three figures of the challenge for predictions and their ground truth.",
-        epilog=_EPILOG_SCORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "measure how good predictions are",
+        "Print the three figures of the challenge for predictions and their ground truth.",
+        _EPILOG_SCORE,
     )
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="CSV file of the predictions")
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="CSV file of the ground truth")
-    parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
+    add_json_option(parser)
     parser.set_defaults(run=run_score)
 
 

@@ -9,6 +9,17 @@ if TYPE_CHECKING:
     from edgesim.runtime.label_filter import LabelFilter
 
 
+def add_label_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--label` to the parser of a command that adds images."""
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="label for all these images; may be repeated",
+    )
+
+
 def add_where_option(parser: argparse.ArgumentParser, purpose: str) -> None:
     """Add `--where` to the parser of a command; `purpose` says what it does there."""
     parser.add_argument(

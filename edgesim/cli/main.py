@@ -64,8 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
         return status
     except EdgesimError as error:
         return _fail(str(error), error.exit_status)
-    except KeyboardInterrupt:
-        return _fail("interrupted; what was committed before is kept", 130)
+    except KeyboardInterrupt as interruption:
+        return _fail(str(interruption) or "interrupted; what was committed before is kept", 130)
     except BrokenPipeError:
         # The reader of our output has left (`edgesim ... | head`): not an error. Python would complain
         # once more when it closes stdout, so that goes to nowhere.

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from edgesim.cli import COMMANDS
 from edgesim.cli.encoders import BUILTIN_NAMES
+from edgesim.cli.parsers import Subparsers, add_command, add_json_option, example
 
 if TYPE_CHECKING:
     from edgesim.bundle import Bundle
     from edgesim.latency_estimate import LatencyEstimate
     from edgesim.profiles import DeviceProfile
 
-_EPILOG = """\
-example:
-  edgesim profiles
-  edgesim profiles pi-4b
-  edgesim profiles pi-4b --bundle copy
-"""
 
-
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "profiles",
-        help=COMMANDS["profiles"],
-        description="List the device profiles, or show one with the source of each of its figures; with\n"
+        "List the device profiles, or show one with the source of each of its figures; with\n"
         "--bundle, estimate how long that encoder takes there. Nothing is measured.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example("edgesim profiles", "edgesim profiles pi-4b", "edgesim profiles pi-4b --bundle copy"),
     )
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="a profile's name, or a TOML file of your own"
@@ -39,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="BUNDLE",
         help=f"estimate the latency of this encoder: {BUILTIN_NAMES}, or a folder",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json_option(parser, "print JSON")
     parser.set_defaults(run=run)
 
 
@@ -56,10 +48,11 @@ def run(args: argparse.Namespace) -> int:
         _print_estimates(profiles[0], args.bundle, args.json)
     elif args.json:
         import dataclasses
-        import json
+
+        from edgesim.cli.json_output import print_json
 
         values = [dataclasses.asdict(profile) for profile in profiles]
-        print(json.dumps(values[0] if args.name else values, indent=2))
+        print_json(values[0] if args.name else values)
     else:
         print(_describe(profiles[0]) if args.name else _list(profiles))
     return 0
@@ -100,9 +93,9 @@ def _print_estimates(profile: DeviceProfile, name: str, as_json: bool) -> None:
     bundle = open_bundle(name)
     estimates = bundle_estimates(profile, bundle)
     if as_json:
-        import json
+        from edgesim.cli.json_output import print_json
 
-        values: dict[str, Any] = {
+        values = {
             "profile": profile.name,
             "bundle": str(bundle.folder),
             "encoder_id": bundle.encoder_id,
@@ -110,7 +103,7 @@ def _print_estimates(profile: DeviceProfile, name: str, as_json: bool) -> None:
             "not_covered": NOT_COVERED,
             "estimates": [estimate.to_dict() for estimate in estimates],
         }
-        print(json.dumps(values, indent=2))
+        print_json(values)
     else:
         print(_table_of_estimates(profile, bundle, estimates))
         print(f"\nCovers {COVERS} ({profile.clock_mhz} MHz).")

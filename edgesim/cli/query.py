@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesim.cli import COMMANDS
-from edgesim.cli.encoders import add_encoder_option
+from edgesim.cli.encoders import add_search_options
 from edgesim.cli.labels import add_where_option, parse_where
+from edgesim.cli.parsers import Subparsers, add_command, add_index_argument, add_json_option
 
 if TYPE_CHECKING:
     from edgesim.errors import ImageError
@@ -40,25 +40,20 @@ example:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "query",
-        help=COMMANDS["query"],
-        description="Print the entries of an index that are most similar to each image.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = add_command(
+        subparsers, "query", "Print the entries of an index that are most similar to each image.", _EPILOG
     )
-    parser.add_argument("index", type=Path, metavar="INDEX", help="folder of the index")
+    add_index_argument(parser)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image file to look up")
     parser.add_argument("-k", type=int, default=5, metavar="N", help="print the N nearest (default: 5)")
-    add_encoder_option(parser, None, "the one that the index was made with, the only one that can search it")
-    parser.add_argument("--engine", metavar="ENGINE", help="inference engine (default: the first that fits)")
+    add_search_options(parser)
     add_where_option(parser, "search only the entries that satisfy it")
     parser.add_argument(
         "--verdict", action="store_true", help="refuse an index that has no thresholds, and so no verdicts"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, in the form shown below")
+    add_json_option(parser)
     parser.set_defaults(run=run)
 
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesim.cli import COMMANDS
 from edgesim.cli.encoders import BUILTIN_NAMES, find_checkpoint
+from edgesim.cli.parsers import Subparsers, add_command, add_json_option
 
 if TYPE_CHECKING:
     from edgesim.model_spec import ModelSpec
@@ -30,14 +30,13 @@ example:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "train",
-        help=COMMANDS["train"],
-        description="Train the compact encoder by metric learning. Needs: pip install 'edgesim[train]'.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "Train the compact encoder by metric learning. Needs: pip install 'edgesim[train]'.",
+        _EPILOG,
     )
     parser.add_argument(
         "--data",
@@ -53,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json_option(parser, "print the result as JSON")
     parser.set_defaults(run=run)
 
 

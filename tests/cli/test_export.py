@@ -10,6 +10,7 @@ import pytest
 
 from edgesim.bundle import Bundle
 from edgesim.cli import export
+from edgesim.cli.bundle_kit import show_progress
 from edgesim.cli.main import main
 from edgesim.machine import read_machine
 from edgesim.profiles import load_profile
@@ -276,8 +277,8 @@ def test_a_module_that_no_extra_brings_is_a_defect():
 
 
 def test_progress_goes_to_a_terminal_only(capsys, monkeypatch):
-    export._show_progress("measuring")
+    show_progress("measuring")
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    export._show_progress("measuring")
+    show_progress("measuring")
     assert capsys.readouterr() == ("", "edgesim: measuring ...\n")

@@ -24,6 +24,7 @@ from harness import describe_machine, machine_line, markdown_table, write_result
 
 from edgesim.builtin import bundle_folder
 from edgesim.bundle import Bundle
+from edgesim.metrics import l2_normalise
 from edgesim.runtime import database, reader
 from edgesim.runtime.entry import NewEntry
 from edgesim.runtime.index import Index
@@ -36,8 +37,7 @@ PAGES = (512, 1024, 2048, 4096)
 def new_entries(count: int, dim: int) -> list[NewEntry]:
     """Return entries with the paths and labels of a camera's photos and drawn vectors (seeded)."""
     rng = np.random.default_rng(0)
-    vectors = rng.standard_normal((count, dim)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = l2_normalise(rng.standard_normal((count, dim)).astype(np.float32))
     return [
         NewEntry(
             path=f"/home/pi/photos/line-3/2026-11-24/img_{number:06d}.jpg",

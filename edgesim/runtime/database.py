@@ -20,7 +20,7 @@ ENTRIES_FILE = "entries.sqlite3"
 # How many seconds a connection waits for another one's lock. A commit takes milliseconds, so a longer wait
 # means that somebody holds on to it.
 BUSY_TIMEOUT = 10.0
-# Of a new index, in bytes. A commit writes each page that it changes twice: bench/bench_index_writes.py.
+# Of a new index, in bytes. A commit writes each page that it changes twice: bench/bench_index_durability.py.
 PAGE_SIZE = 512
 # What a large commit leaves of the journal, in bytes. Our choice.
 _JOURNAL_BYTES = 1 << 20

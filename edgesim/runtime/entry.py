@@ -48,6 +48,18 @@ class NewEntry:
     labels: dict[str, str]
     vector: NDArray[np.float32] | None
 
+    @classmethod
+    def of(cls, entry: Entry, labels: dict[str, str], vector: NDArray[np.float32] | None) -> NewEntry:
+        """Return what to write about the file of `entry`, as it was when that was written."""
+        return cls(
+            path=entry.path,
+            sha256=entry.sha256,
+            size=entry.size,
+            mtime_ns=entry.mtime_ns,
+            labels=labels,
+            vector=vector,
+        )
+
 
 def entry_path(path: str | Path) -> str:
     """Return the absolute path that names an image in an index.

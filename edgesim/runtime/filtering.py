@@ -35,7 +35,7 @@ class FilteredReader(EntryReader):
         """Return the vectors (N, D) of the entries that a filter selects, in the order of `ids_where`."""
         with self.snapshot():
             self.compare_facts()
-            checksum = "NULL" if self.tally() is None else "vector_digest"
+            checksum = "NULL" if self.format_version == 1 else "vector_digest"
             query = f"SELECT id, vector, {checksum} FROM entries WHERE {where.sql} ORDER BY id"
             rows = self._connection.execute(query, where.values).fetchall()
         for entry_id, vector, written in rows:
@@ -46,12 +46,12 @@ class FilteredReader(EntryReader):
     def entries_where(self, where: LabelFilter) -> list[Entry]:
         """Return the entries that a filter selects, by rising id."""
         with self.snapshot():
-            return [self.entry(entry_id) for entry_id in self.ids_where(where)]
+            self.compare_facts()
+            return [self._checked(row).entry for row in self.rows(f"WHERE {where.sql}", *where.values)]
 
     def compare_facts(self) -> None:
         """Compare all labels, once: a filter passes an entry over whose label is damaged."""
-        tally = self.tally()
-        if self._facts_compared or tally is None:
+        if self._facts_compared or (tally := self.tally()) is None:
             return
         total = count = 0
         try:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.errors import UsageError
+from edgesim.metrics import l2_normalise
 from edgesim.runtime import graph as hnsw
 from edgesim.runtime.database import damaged
 from edgesim.runtime.graph import Graph, HnswParameters, Ids, Vectors
@@ -126,7 +127,7 @@ def _noisy_sample(vectors: Vectors) -> Vectors:
     noise = chance.standard_normal((len(rows), vectors.shape[1]))
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)
     queries = _COSINE * vectors[rows] + np.sqrt(1 - _COSINE**2) * noise
-    return np.asarray(queries / np.linalg.norm(queries, axis=1, keepdims=True), dtype=np.float32)
+    return l2_normalise(queries)
 
 
 def _exactly(ids: Ids, vectors: Vectors, queries: Vectors, k: int) -> NDArray[np.int64]:

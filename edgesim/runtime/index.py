@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,9 @@ from edgesim.runtime.label_filter import LabelFilter
 from edgesim.runtime.search import Search
 from edgesim.runtime.selection import LabelChange, Selection
 from edgesim.runtime.store import EntryStore
-from edgesim.thresholds import Verdict
+
+if TYPE_CHECKING:
+    from edgesim.thresholds import Verdict
 
 # Up to here a search compares with every entry. HNSW is faster from some thousands on (bench/bench_search.py)
 # by less time than the encoder takes; a graph is not worth its memory and its writes. Our choice.
@@ -142,7 +144,7 @@ class Index:
 
     def entries(self, where: str | LabelFilter | None = None) -> list[Entry]:
         """Return all entries, or those that a filter selects, in the order of their addition."""
-        selecting = _filter(where)
+        selecting = LabelFilter.of(where)
         return self._store.entries() if selecting is None else self._store.entries_where(selecting)
 
     def find(self, path: str) -> Entry | None:
@@ -204,7 +206,7 @@ class Index:
         if k < 1:
             raise UsageError(f"k must be at least 1, got {k}")
         with self._store.snapshot():
-            ids, similarities = self._search.nearest(vector, k, _filter(where))
+            ids, similarities = self._search.nearest(vector, k, LabelFilter.of(where))
             return [self._match(int(i), float(s)) for i, s in zip(ids, similarities, strict=True)]
 
     def _match(self, entry_id: int, similarity: float) -> Match:
@@ -269,7 +271,3 @@ class Index:
     def stats(self) -> dict[str, Any]:
         """Return figures about the index, in plain JSON types, see `index_stats`."""
         return index_stats(self._store, self._cache, self._exact_limit)
-
-
-def _filter(where: str | LabelFilter | None) -> LabelFilter | None:
-    return LabelFilter.parse(where) if isinstance(where, str) else where

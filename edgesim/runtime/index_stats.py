@@ -21,7 +21,7 @@ def index_stats(store: EntryReader, cache: GraphCache, exact_limit: int) -> dict
     `bytes` (of each file) and `labels` (key -> `entries` that have it and different `values`).
     """
     entries = store.count()
-    graph, settings = _graph_state(store, cache, exact_limit), read_graph_settings(store)
+    graph, settings = _graph_state(store, cache, entries > exact_limit), read_graph_settings(store)
     files = [store.folder / name for name in (ENTRIES_FILE, GRAPH_FILE, GRAPH_FACTS_FILE)]
     labels = store.label_counts()
     keys = store.facts.keys
@@ -42,8 +42,8 @@ def index_stats(store: EntryReader, cache: GraphCache, exact_limit: int) -> dict
     }
 
 
-def _graph_state(store: EntryReader, cache: GraphCache, exact_limit: int) -> str:
-    if store.count() <= exact_limit:
+def _graph_state(store: EntryReader, cache: GraphCache, needed: bool) -> str:
+    if not needed:
         return "not needed"
     if not hnswlib_installed():
         return "no hnswlib"

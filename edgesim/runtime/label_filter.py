@@ -59,6 +59,11 @@ class LabelFilter:
         parser = _Parser(text)
         return cls(text, parser.parse(), tuple(parser.values))
 
+    @classmethod
+    def of(cls, where: str | LabelFilter | None) -> LabelFilter | None:
+        """Return the filter that an argument is: read, where it is text; None stays None."""
+        return cls.parse(where) if isinstance(where, str) else where
+
 
 def define_functions(connection: sqlite3.Connection) -> None:
     """Make what filters use, besides SQLite's own functions, known to a connection."""

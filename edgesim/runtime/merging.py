@@ -6,8 +6,9 @@ the index. Its labels are kept, too; the other's are added under keys that it la
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgesim.errors import IndexStoreError, InputError, UsageError
@@ -38,15 +39,20 @@ class TakeReport:
     kept: int = 0
 
 
-def take_entries(index: Index, entries: Sequence[NewEntry]) -> TakeReport:
+def take_entries(index: Index, sources: Iterable[Sequence[NewEntry]]) -> TakeReport:
     """Take entries, each with a vector, into an index that is open for writing; brings its graph up to date.
 
     The caller has made sure that their vectors come from the index's encoder, or key model.
     """
     report = TakeReport()
-    for start in range(0, len(entries), _COMMIT_ENTRIES):
-        part = [_to_write(index, entry, report) for entry in entries[start : start + _COMMIT_ENTRIES]]
-        index.add([entry for entry in part if entry is not None])
+    try:
+        for entries in sources:
+            for start in range(0, len(entries), _COMMIT_ENTRIES):
+                part = [_to_write(index, entry, report) for entry in entries[start : start + _COMMIT_ENTRIES]]
+                index.add([entry for entry in part if entry is not None])
+    except IndexStoreError:  # a source is damaged; what was taken from those before it stays
+        index.refresh_graph()
+        raise
     index.refresh_graph()
     return report
 
@@ -61,11 +67,7 @@ def _to_write(index: Index, new: NewEntry, report: TakeReport) -> NewEntry | Non
         return new
     report.kept += 1
     missing = {key: value for key, value in new.labels.items() if key not in old.labels}
-    if not missing:
-        return None
-    return NewEntry(
-        path=old.path, sha256=old.sha256, size=old.size, mtime_ns=old.mtime_ns, labels=missing, vector=None
-    )
+    return NewEntry.of(old, missing, None) if missing else None
 
 
 def merge_indexes(into: Path, sources: Sequence[Path]) -> TakeReport:
@@ -77,31 +79,25 @@ def merge_indexes(into: Path, sources: Sequence[Path]) -> TakeReport:
     """
     if any(into.resolve() == source.resolve() for source in sources):
         raise IndexStoreError(f"{into}: cannot be merged into itself; name another index")
-    stores = [EntryStore.open(source, read_only=True) for source in sources]
-    try:
+    with contextlib.ExitStack() as stack:
+        stores = [
+            stack.enter_context(contextlib.closing(EntryStore.open(source, read_only=True)))
+            for source in sources
+        ]
         facts = stores[0].facts
         if exists(into):
             with Index.open(into, read_only=True) as index:
                 facts = index.facts
         for source, store in zip(sources, stores, strict=True):
             facts.check_same(into, source, store.facts.encoder_id, store.facts.keys)
-        if not exists(into):
-            EntryStore.create(into, facts).close()
-        with Index.open(into) as index:
-            return _take_all(index, stores)
-    finally:
-        for store in stores:
-            store.close()
+        with _open_or_make(into, facts) as index:
+            return take_entries(index, (read_entries(store) for store in stores))
 
 
-def _take_all(index: Index, stores: Sequence[EntryStore]) -> TakeReport:
-    total = TakeReport()
-    for store in stores:
-        report = take_entries(index, read_entries(store))
-        total.added += report.added
-        total.replaced += report.replaced
-        total.kept += report.kept
-    return total
+def _open_or_make(into: Path, facts: IndexFacts) -> Index:
+    if not exists(into):
+        EntryStore.create(into, facts).close()
+    return Index.open(into)
 
 
 def import_file(into: Path, source: Path, encoder: str | None = None, unchecked: bool = False) -> TakeReport:
@@ -130,10 +126,8 @@ def import_file(into: Path, source: Path, encoder: str | None = None, unchecked:
             f"{source}: expected vectors of {facts.spec.embedding_dim} numbers, got {file.dim}; "
             "describe the images with the index's encoder"
         )
-    if not exists(into):
-        EntryStore.create(into, facts).close()
-    with Index.open(into) as index:
-        return take_entries(index, file.entries)
+    with _open_or_make(into, facts) as index:
+        return take_entries(index, [file.entries])
 
 
 def _facts_for(into: Path, encoder: str | None, file: DescriptorFile) -> IndexFacts:
@@ -150,14 +144,4 @@ def read_entries(store: EntryStore) -> list[NewEntry]:
     """Return all entries of an index as another one may take them, in the order of their addition."""
     with store.snapshot():
         entries, (_, vectors) = store.entries(), store.vectors()
-    return [
-        NewEntry(
-            path=entry.path,
-            sha256=entry.sha256,
-            size=entry.size,
-            mtime_ns=entry.mtime_ns,
-            labels=entry.labels,
-            vector=vector,
-        )
-        for entry, vector in zip(entries, vectors, strict=True)
-    ]
+    return [NewEntry.of(entry, entry.labels, vector) for entry, vector in zip(entries, vectors, strict=True)]

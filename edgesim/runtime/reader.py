@@ -165,8 +165,7 @@ class EntryReader:
 
     def compare_paths(self) -> None:
         """Compare SQLite's table of paths, once: where it is damaged, paths are not found that are there."""
-        tally = self.tally()
-        if self._paths_compared or tally is None:
+        if self._paths_compared or (tally := self.tally()) is None:
             return
         with self.snapshot():
             rows = self._connection.execute("SELECT id, path FROM entries ORDER BY path").fetchall()

@@ -33,8 +33,7 @@ class Selection:
         where: str | LabelFilter | None = None,
     ) -> Selection:
         """Return a selection by paths, which may be relative. Raises `UsageError` for one of nothing."""
-        if isinstance(where, str):
-            where = LabelFilter.parse(where)
+        where = LabelFilter.of(where)
         selection = cls(paths=tuple(entry_path(path) for path in paths), ids=tuple(ids), where=where)
         if not selection.paths and not selection.ids and where is None:
             raise UsageError("which entries? Name a PATH, an id (--id) or what labels must satisfy (--where)")

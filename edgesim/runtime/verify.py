@@ -54,11 +54,10 @@ def verify_index(folder: Path) -> Verification:
             for look in (_look_at_pages, _look_at_entries):
                 with _noted(found), reported(folder):
                     look(connection, reader, found)
-            for read in (reader.tally, reader.ids, reader.vectors, reader.entries, reader.settings):
+            reads = (reader.tally, reader.ids, reader.vectors, reader.entries, reader.settings)
+            for read in (*reads, reader.compare_paths):
                 with _noted(found):
                     read()
-            with _noted(found):
-                reader.compare_paths()
             _look_at_graph(reader, found)
             _look_at_background(reader, found)
     return found

@@ -9,6 +9,7 @@ from html import escape
 from PIL import Image
 
 from edgesim.binomial import Share
+from edgesim.html_page import html_page
 from edgesim.html_pictures import picture_tag
 from edgesim.score_charts import distribution_chart, roc_chart
 from edgesim.thresholds import VERDICTS, Calibration, Scores, ScoreSet, Thresholds, verdict_shares
@@ -17,10 +18,6 @@ from edgesim.thresholds import VERDICTS, Calibration, Scores, ScoreSet, Threshol
 _SIDE = 110
 
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c2026; background: #fff; max-width: 900px;
-  margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem; margin: 0 }
-h2 { font-size: 1.15rem; margin: 2rem 0 .4rem }
 p { margin: .2rem 0; color: #575e67 }
 .answer { color: #1c2026 }
 svg { display: block; width: 100%; margin: .8rem 0 }
@@ -91,10 +88,6 @@ def calibration_page(
     title = f"Thresholds of {facts.index}"
     thresholds = calibration.thresholds
     parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{escape(title)}</h1>",
         f"<p>{facts.entries:,} entries, encoder {escape(facts.encoder)}; made from {escape(facts.source)}. "
         f"{_score_words(facts.background)}</p>",
         *(f"<p>{escape(note)}</p>" for note in facts.notes),
@@ -116,9 +109,8 @@ def calibration_page(
             alarming,
         ),
         _cases("Hardest to find", "The queries with a match that score lowest, and the match.", missed),
-        "</body></html>\n",
     ]
-    return "\n".join(parts)
+    return html_page(title, _STYLE, parts, width=900)
 
 
 def _score_words(background: int) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgesim.evaluation import Evaluation
+from edgesim.html_page import html_page
 from edgesim.preprocess import Pixels
 from edgesim.size_quality import Point, pareto_front
 from edgesim.size_quality_chart import size_quality_chart
@@ -25,10 +26,6 @@ _FULL = np.array([8, 64, 129])
 # Bluish green and vermilion of the Okabe-Ito palette, which are told apart in every kind of colour blindness;
 # the sign and the kind of outline say the same again.
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c2026; background: #fff; max-width: 1180px;
-  margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem; margin: 0 }
-h2 { font-size: 1.15rem; margin: 2rem 0 .4rem }
 h3 { font-size: 1rem; margin: 1rem 0 .4rem }
 p { margin: .2rem 0; color: #575e67 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
@@ -82,10 +79,6 @@ def evaluation_page(evaluation: Evaluation, pixels: Pixels, points: Sequence[Poi
     subject = evaluation.subject
     title = f"{subject.encoder} on {subject.dataset}"
     parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{escape(title)}</h1>",
         f"<p>{escape(subject.engine)}, model file of {subject.model_bytes:,} bytes; "
         f"{len(evaluation.labels):,} images of {len(evaluation.classes)} classes, each looked up among all "
         "others</p>",
@@ -93,9 +86,8 @@ def evaluation_page(evaluation: Evaluation, pixels: Pixels, points: Sequence[Poi
         _size_and_quality(points, Point.of(evaluation)),
         _matrix(evaluation),
         _answers(evaluation, pixels),
-        "</body></html>\n",
     ]
-    return "\n".join(parts)
+    return html_page(title, _STYLE, parts, width=1180)
 
 
 def _figures(evaluation: Evaluation) -> str:

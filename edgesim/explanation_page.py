@@ -9,6 +9,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from edgesim.html_page import html_page
 from edgesim.html_pictures import picture_tag
 from edgesim.metrics import FloatArray
 
@@ -23,10 +24,6 @@ _COVER = 0.75
 _FAINT = 0.02
 
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c2026; background: #fff; max-width: 920px;
-  margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem; margin: 0 }
-h2 { font-size: 1.15rem; margin: 2rem 0 .4rem }
 p { margin: .2rem 0; color: #575e67 }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 1rem 2rem }
 figure { margin: .6rem 0 }
@@ -92,10 +89,6 @@ def explanation_page(
     """
     title = "What the two pictures have in common"
     parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{title}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{title}</h1>",
         f"<p>Similarity {similarity:.4f}; {_margin(margin)}</p>",
         '<p><span class="agrees"></span> agrees: hidden, the similarity falls. '
         '<span class="differs"></span> differs: hidden, it rises. Each picture has its own full colour, at '
@@ -103,9 +96,8 @@ def explanation_page(
         f'<div class="pictures">{_side("Query", query)}{_side("Match", entry)}</div>',
         "<h2>Candidates</h2>",
         _table(candidates),
-        "</body></html>\n",
     ]
-    return "\n".join(parts)
+    return html_page(title, _STYLE, parts, width=920)
 
 
 def heat_picture(side: Side) -> Image.Image:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from edgesim.chart_labels import Box, Place, text_width
-from edgesim.svg import GRID, INK, MUTED, Axis, path, text
+from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, text
 from edgesim.thresholds import Scores, ScoreSet, Thresholds, roc
 
 _WIDTH, _HEIGHT = 860, 430
@@ -36,10 +36,10 @@ def distribution_chart(scores: ScoreSet, thresholds: Thresholds) -> str:
     )
     return "\n".join(
         [
-            _head("distribution", "Distribution of the scores", description),
+            chart_head("distribution", "Distribution of the scores", description, _WIDTH, _HEIGHT),
             f'<rect x="{low:.1f}" y="{_PLOT.top}" width="{high - low:.1f}" '
             f'height="{_PLOT.bottom - _PLOT.top}" fill="{_UNSURE}"/>',
-            *(_score_tick(axis, tick) for tick in axis.ticks),
+            *(_tick(axis, tick, f"{tick:g}") for tick in axis.ticks),
             *_bars(axis, edges, shares[0], middle, -per_share, _MATCH),
             *_bars(axis, edges, shares[1], middle, per_share, _NO_MATCH),
             path([(_PLOT.left, middle), (_PLOT.right, middle)], MUTED),
@@ -66,10 +66,11 @@ def roc_chart(scores: ScoreSet, thresholds: Thresholds) -> str:
         if corners and px > corners[-1][0]:
             corners.append((px, corners[-1][1]))
         corners.append((px, py))
+    description = _roc_words(scores, thresholds)
     return "\n".join(
         [
-            _head("roc", "Receiver operating characteristic", _roc_words(scores, thresholds)),
-            *(_share_tick(x, tick) for tick in x.ticks),
+            chart_head("roc", "Receiver operating characteristic", description, _WIDTH, _HEIGHT),
+            *(_tick(x, tick, f"{100 * tick:g}") for tick in x.ticks),
             *(_level(y, tick) for tick in y.ticks),
             path([_PLOT[:2], (_PLOT.left, _PLOT.bottom), _PLOT[2:]], MUTED),
             path(_without_middles(corners), _MATCH, 2),
@@ -110,14 +111,6 @@ def _shares(scores: Scores, edges: Scores) -> Scores:
     return np.asarray(np.histogram(scores, edges)[0] / len(scores))
 
 
-def _head(name: str, title: str, description: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-labelledby="{name}-title {name}-text" font-family="system-ui, sans-serif" font-size="14">'
-        f'<title id="{name}-title">{title}</title><desc id="{name}-text">{description}</desc>'
-    )
-
-
 def _bars(
     axis: Axis, edges: Scores, shares: Scores, middle: float, per_share: float, colour: str
 ) -> list[str]:
@@ -150,16 +143,10 @@ def _thresholds(axis: Axis, thresholds: Thresholds) -> Iterator[str]:
         yield text(px + aside, row, words, anchor, INK)
 
 
-def _score_tick(axis: Axis, tick: float) -> str:
+def _tick(axis: Axis, tick: float, words: str) -> str:
     px = axis.place(tick)
     line = path([(px, _PLOT.top), (px, _PLOT.bottom)], GRID)
-    return line + text(px, _PLOT.bottom + 21, f"{tick:g}", "middle")
-
-
-def _share_tick(axis: Axis, tick: float) -> str:
-    px = axis.place(tick)
-    line = path([(px, _PLOT.top), (px, _PLOT.bottom)], GRID)
-    return line + text(px, _PLOT.bottom + 21, f"{100 * tick:g}", "middle")
+    return line + text(px, _PLOT.bottom + 21, words, "middle")
 
 
 def _level(axis: Axis, tick: float) -> str:

@@ -8,7 +8,7 @@ from html import escape
 
 from edgesim.chart_labels import Box, Label, Place, place_labels, shortened, text_width
 from edgesim.size_quality import Point, pareto_front
-from edgesim.svg import GRID, INK, MUTED, Axis, path, text
+from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, text
 
 _WIDTH, _HEIGHT = 860, 480
 _PLOT = Box(68, 44, _WIDTH - 20, _HEIGHT - 60)
@@ -89,12 +89,7 @@ def size_quality_chart(points: Sequence[Point], this: Point) -> str:
 
 def _head(count: int, front: Sequence[Point]) -> str:
     description = f"{count} encoders; on the Pareto front: {', '.join(point.encoder for point in front)}"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        'aria-labelledby="curve-title curve-text" font-family="system-ui, sans-serif" font-size="14">'
-        '<title id="curve-title">Size of the model file against precision@1</title>'
-        f'<desc id="curve-text">{escape(description)}</desc>'
-    )
+    return chart_head("curve", "Size of the model file against precision@1", description, _WIDTH, _HEIGHT)
 
 
 def _stairs(corners: list[Place]) -> list[Place]:

@@ -40,6 +40,23 @@ class Axis:
         return self.start + share * (self.end - self.start)
 
 
+def chart_head(name: str, title: str, description: str, width: float, height: float) -> str:
+    """Return how a chart begins; `</svg>` ends it.
+
+    Args:
+        name: tells its title and description from those of the page's other charts.
+        title: plain text.
+        description: read out in place of the chart; plain text.
+        width, height: of its coordinates; it is as wide as the page's style lets it be.
+    """
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-labelledby="{name}-title {name}-text" font-family="system-ui, sans-serif" font-size="14">'
+        f'<title id="{name}-title">{escape(title)}</title>'
+        f'<desc id="{name}-text">{escape(description)}</desc>'
+    )
+
+
 def path(corners: Sequence[Place], colour: str, width: float = 1) -> str:
     """Return a line through some points."""
     course = "L".join(f"{px:.1f} {py:.1f}" for px, py in corners)

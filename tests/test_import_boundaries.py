@@ -92,6 +92,21 @@ print(*sorted(name for name in sys.modules if name.startswith("PIL.") and name.e
     assert run_python(code) == ["PIL.JpegImagePlugin"]
 
 
+def test_a_query_imports_what_calibrations_and_installed_bundles_need_only_for_those(tmp_path):
+    """Milliseconds on a small device, each time; most indexes have neither."""
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (32, 32)).save(path)
+    code = f"""
+import sys
+from edgesim.cli.main import main
+index, photo = {str(tmp_path / "index")!r}, {str(path)!r}
+assert main(["index", "add", index, photo]) == main(["query", index, photo]) == 0
+found = {{"thresholds", "binomial", "runtime.normalisation", "trust", "runtime.bundle_store"}}
+print("imported:", *sorted(name for name in found if f"edgesim.{{name}}" in sys.modules))
+"""
+    assert run_python(code)[-1] == "imported:"
+
+
 def test_every_floor_is_under_the_contracts():
     """A new module directly below edgesim/ must be named in both contracts about the floors."""
     modules = {f"edgesim.{path.stem}" for path in (ROOT / "edgesim").glob("[!_]*.py")}

@@ -8,7 +8,8 @@ from html import escape
 from typing import Any
 
 from edgesim.cli.study import spread
-from edgesim.svg import GRID, INK, MUTED, Axis, path, text
+from edgesim.html_page import html_page
+from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, text
 
 # Row of a study -> its name on the page, and where its negatives come from.
 _ROWS = {
@@ -25,10 +26,6 @@ _WIDTH, _LEFT, _TOP, _STEP, _BAR = 760, 178, 34, 46, 24
 _QK, _OTHER = "#56b4e9", "#b3bbc4"
 
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c2026; background: #fff; max-width: 860px;
-  margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem; margin: 0 }
-h2 { font-size: 1.15rem; margin: 2rem 0 .4rem }
 p { margin: .2rem 0; color: #575e67 }
 .verdict { color: #1c2026; font-weight: 600 }
 svg { display: block; width: 100%; max-width: 760px; margin: .8rem 0 }
@@ -47,10 +44,6 @@ def study_page(report: dict[str, Any]) -> str:
     title = f"Where negatives come from: a study on {report['folder']}"
     settings = report["settings"]
     parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{escape(title)}</h1>",
         f"<p>{report['images']:,} images, {report['seeds']} seeds, {settings['epochs']} epochs of "
         f"{settings['input_size']} pixels. {100 * settings['holdout']:g} % of the images were held out and "
         "copies of them looked up; each seed holds out others.</p>",
@@ -63,9 +56,8 @@ def study_page(report: dict[str, Any]) -> str:
         _chart(report["figures"]),
         "<h2>Figures</h2><p>Percent, mean ± standard deviation over the seeds.</p>",
         _table(report["figures"]),
-        "</body></html>\n",
     ]
-    return "\n".join(parts)
+    return html_page(title, _STYLE, parts, width=860)
 
 
 def _table(figures: dict[str, list[dict[str, float]]]) -> str:
@@ -94,10 +86,7 @@ def _chart(figures: dict[str, list[dict[str, float]]]) -> str:
     )
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {bottom + 44}" role="img" '
-            'aria-labelledby="bars-title bars-text" font-family="system-ui, sans-serif" font-size="14">'
-            '<title id="bars-title">Micro-AP of each method</title>'
-            f'<desc id="bars-text">{description}</desc>',
+            chart_head("bars", "Micro-AP of each method", description, _WIDTH, bottom + 44),
             *(_tick(axis, tick, bottom) for tick in axis.ticks),
             *(
                 _bar(axis, row, of_seeds, _TOP + _STEP * number)

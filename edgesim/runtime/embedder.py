@@ -14,9 +14,7 @@ from edgesim.errors import BundleError
 from edgesim.metrics import l2_normalise, paired_cosine
 from edgesim.model_spec import PREPROCESS_VERSION
 from edgesim.preprocess import load_pixels, normalise, resize_image
-from edgesim.runtime.bundle_store import is_store, open_current
 from edgesim.runtime.engines import load_backend, model_format
-from edgesim.trust import check_trusted
 
 # Golden embeddings are not reproduced to the bit everywhere, for int8 kernels differ in rounding: LiteRT and
 # tflite-runtime, both as near to the float encoder, agree to 0.986 at worst with `similar`. Far below that
@@ -37,6 +35,10 @@ def open_bundle(name_or_path: str) -> Bundle:
     """
     if is_builtin(name_or_path):
         return Bundle.load(bundle_folder(name_or_path))
+    # Behind the built-in encoders, which need neither.
+    from edgesim.runtime.bundle_store import is_store, open_current
+    from edgesim.trust import check_trusted
+
     folder = Path(name_or_path)
     if not folder.exists():
         raise BundleError(

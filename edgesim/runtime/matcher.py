@@ -59,7 +59,7 @@ class Matcher:
         self._folder = folder
         self._index: Index | None = None
         self._stored_scoring: StoredScoring | None = None
-        if exists(folder) or not create:
+        if not create or exists(folder):
             self._index = Index.open(folder, read_only=read_only)
         try:
             bundle = self._bundle(encoder)

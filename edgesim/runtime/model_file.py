@@ -10,10 +10,6 @@ import mmap
 from pathlib import Path
 
 from edgesim.errors import BundleError
-from edgesim.runtime.onnx_structure import check_onnx
-from edgesim.runtime.tflite_structure import check_tflite
-
-_CHECKS = {"onnx": check_onnx, "tflite": check_tflite}
 
 
 def check_model_file(path: Path, model_format: str) -> None:
@@ -26,10 +22,22 @@ def check_model_file(path: Path, model_format: str) -> None:
     try:
         # Mapped, not read: the checks skip the weights.
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            _CHECKS[model_format](content)
+            _check(content, model_format)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:  # of the checks, and of an empty file
         raise BundleError(
             f"{path}: refused, {error}; get the bundle again, from somebody you trust"
         ) from error
+
+
+def _check(content: mmap.mmap, model_format: str) -> None:
+    # A query needs one of the two.
+    if model_format == "onnx":
+        from edgesim.runtime.onnx_structure import check_onnx
+
+        check_onnx(content)
+    else:
+        from edgesim.runtime.tflite_structure import check_tflite
+
+        check_tflite(content)

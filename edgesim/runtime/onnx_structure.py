@@ -71,6 +71,9 @@ def _fields(content: bytes | mmap.mmap, position: int, end: int) -> Iterator[tup
 
 def _varint(content: bytes | mmap.mmap, position: int, end: int) -> tuple[int, int]:
     """Return the number at a position, and the position behind it."""
+    # Nearly all are of one byte.
+    if position < end and (byte := content[position]) < 0x80:
+        return byte, position + 1
     value = 0
     for shift, index in enumerate(range(position, min(end, position + _VARINT_BYTES))):
         byte = content[index]

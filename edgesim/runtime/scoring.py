@@ -13,7 +13,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,11 @@ from numpy.typing import NDArray
 from edgesim.errors import IndexStoreError, UsageError
 from edgesim.files import write_atomic
 from edgesim.runtime.index import Index, Match
-from edgesim.runtime.normalisation import Background, delete_backgrounds, read_background
-from edgesim.thresholds import Calibration
+
+# Imported where they are used: every query asks for the scoring of its index, and most indexes have none.
+if TYPE_CHECKING:
+    from edgesim.runtime.normalisation import Background
+    from edgesim.thresholds import Calibration
 
 _SETTING = "calibration"
 # With more entries the best of those that do not match is better, and false alarms are more frequent than was
@@ -69,6 +72,8 @@ def store_scoring(index: Index, scoring: Scoring | None) -> None:
 
     Raises `StorageError` when the disk is full, read-only or failing.
     """
+    from edgesim.runtime.normalisation import delete_backgrounds
+
     background, value = None, None
     if scoring is not None:
         if scoring.background is not None:
@@ -86,6 +91,9 @@ def store_scoring(index: Index, scoring: Scoring | None) -> None:
 
 
 def _read(index: Index, value: dict[str, Any]) -> Scoring:
+    from edgesim.runtime.normalisation import Background
+    from edgesim.thresholds import Calibration
+
     try:
         if value["encoder_id"] != index.facts.encoder_id:
             raise ValueError(f"made for the encoder {value['encoder_id']}")
@@ -100,14 +108,17 @@ def _read(index: Index, value: dict[str, Any]) -> Scoring:
             background=background,
         )
     except (KeyError, TypeError, ValueError, UsageError) as error:
-        raise IndexStoreError(
-            f"{index.folder}: its calibration is damaged ({error}); make it again with: "
-            f"edgesim calibrate {index.folder}"
-        ) from error
+        raise _damaged(index.folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> IndexStoreError:
+    return IndexStoreError(
+        f"{folder}: its calibration is damaged ({error}); make it again with: edgesim calibrate {folder}"
+    )
 
 
 def background_damage(folder: Path, settings: Mapping[str, str]) -> str | None:
-    """Return in a line what is wrong with the background's file of an index, None if nothing is.
+    """Return in a line what is wrong with an index's background and its setting, None if nothing is.
 
     Args:
         folder: of the index.
@@ -116,15 +127,15 @@ def background_damage(folder: Path, settings: Mapping[str, str]) -> str | None:
     try:
         _background_file(folder, settings)
     except IndexStoreError as error:
-        return str(error).removeprefix(f"{folder}/")
+        return str(error).removeprefix(f"{folder}/").removeprefix(f"{folder}: ")
     return None
 
 
 def rescue_background(folder: Path, out: Path, settings: dict[str, str]) -> bool:
     """Copy the background's file into the folder of another index that is to have the same settings.
 
-    If it is damaged the calibration, which means nothing without it, is taken out of the settings, and False
-    returned. Raises `StorageError`.
+    If it or its setting is damaged the calibration, which means nothing without it, is taken out of the
+    settings, and False returned. Raises `StorageError`.
     """
     try:
         file = _background_file(folder, settings)
@@ -138,12 +149,20 @@ def rescue_background(folder: Path, out: Path, settings: dict[str, str]) -> bool
 
 
 def _background_file(folder: Path, settings: Mapping[str, str]) -> tuple[str, bytes] | None:
-    """Return name and content of the background's file, None if there is to be none."""
-    background = json.loads(settings.get(_SETTING, "{}")).get("background")
-    if background is None:
-        return None
-    name: str = background["file"]
-    return name, read_background(folder, name, background["sha256"])
+    """Return name and content of the background's file, None if there is to be none.
+
+    Raises `IndexStoreError` if the file or the setting is damaged.
+    """
+    from edgesim.runtime.normalisation import read_background
+
+    try:
+        value = json.loads(settings.get(_SETTING, "null"))
+        if value is None or value["background"] is None:
+            return None
+        name: str = value["background"]["file"]
+        return name, read_background(folder, name, value["background"]["sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder, error) from error
 
 
 class StoredScoring:

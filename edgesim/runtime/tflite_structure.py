@@ -6,11 +6,11 @@ numbers are those of TFLite's schema, the encoding is that of FlatBuffers.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import mmap
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 IDENTIFIER = b"TFL3"
 
@@ -59,22 +59,22 @@ def check_tflite(content: bytes | mmap.mmap) -> None:
         raise ValueError("the TFLite file is cut off or damaged") from error
 
 
-@dataclasses.dataclass(frozen=True)
-class _Table:
-    """One table of the file: where each of its fields stands."""
+class _Table(NamedTuple):
+    """One table of the file: where it and the list of its fields stand, and the bytes of both."""
 
     content: bytes | mmap.mmap
     kind: str
     position: int
+    width: int
+    vtable: int
+    vtable_size: int
 
     def field(self, number: int) -> int | None:
         """Return the position of a field, None if it is left at its default."""
-        vtable = self.position - _read(_I32, self.content, self.position)
-        size, width = _read(_U16, self.content, vtable), _read(_U16, self.content, vtable + 2)
-        if 4 + 2 * number >= size:
+        if 4 + 2 * number >= self.vtable_size:
             return None
-        offset = _read(_U16, self.content, vtable + 4 + 2 * number)
-        if offset >= width:
+        offset = _read(_U16, self.content, self.vtable + 4 + 2 * number)
+        if offset >= self.width:
             raise ValueError("the TFLite file is damaged: a field lies outside of its table")
         return self.position + offset if offset else None
 
@@ -125,7 +125,7 @@ def _table(content: bytes | mmap.mmap, kind: str, position: int) -> _Table:
     outside = vtable + size > len(content) or position + width > len(content)
     if position % 4 or vtable % 2 or size < 4 or width < 4 or outside:
         raise ValueError("the TFLite file is cut off or damaged: a table does not end within it")
-    return _Table(content, kind, position)
+    return _Table(content, kind, position, width, vtable, size)
 
 
 def _walk(content: bytes | mmap.mmap) -> _Table:

@@ -280,6 +280,23 @@ def test_a_calibration_that_makes_no_sense(index: Path, key: str, value: object,
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (["no object"], "list indices must be integers or slices, not str"),
+        ({"background": {"file": "background-1.npy"}}, "'sha256'"),
+    ],
+)
+def test_verify_and_repair_know_a_damaged_calibration(index: Path, value: object, reason: str) -> None:
+    with Index.open(index) as opened:
+        opened.set_setting("calibration", value)
+    assert verify_index(index).damage == [
+        f"its calibration is damaged ({reason}); make it again with: edgesim calibrate {index}"
+    ]
+    assert repair_index(index, index.parent / "without").lost_settings
+    assert verify_index(index.parent / "without").damage == []
+
+
 def test_an_index_that_has_grown_says_so_once(index: Path, caplog: pytest.LogCaptureFixture) -> None:
     with Matcher(index) as matcher:
         calibrate_index(matcher, augment=True, aims=LOOSE)

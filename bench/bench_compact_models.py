@@ -24,7 +24,7 @@ from edgesim.models import zoo
 from edgesim.models.cost import multiply_accumulates, parameter_count
 from edgesim.models.encoder import Encoder, for_export
 from edgesim.training.checkpoint import ENCODER_FILE, save_encoder
-from edgesim_export import onnx_int8, tflite_int8
+from edgesim_export.conversion import convert
 from edgesim_export.recipe import select_recipes
 
 
@@ -46,8 +46,8 @@ def measure(name: str) -> dict[str, Any]:
         "parameters": parameter_count(encoder),
         "multiply_accumulates": multiply_accumulates(encoder),
         "float_bytes": float_bytes,
-        "int8_onnx_bytes": len(onnx_int8.convert(exported, images, recipes["onnx"]).content),
-        "int8_tflite_bytes": len(tflite_int8.convert(exported, images, recipes["tflite"]).content),
+        "int8_onnx_bytes": len(convert(exported, images, recipes["onnx"]).content),
+        "int8_tflite_bytes": len(convert(exported, images, recipes["tflite"]).content),
     }
 
 

@@ -27,7 +27,7 @@ from edgesim.models import zoo
 from edgesim.models.encoder import Encoder, for_export
 from edgesim.models.involution import ExportedInvolution, Involution
 from edgesim.models.stages import ResidualInvolution, Stage
-from edgesim_export import onnx_int8, tflite_int8
+from edgesim_export.conversion import convert
 from edgesim_export.onnx_graph import INPUT
 from edgesim_export.recipe import select_recipes
 
@@ -72,11 +72,9 @@ def engines(encoder: Encoder) -> dict[str, Callable[[], object]]:
     recipes = select_recipes(("onnx", "tflite"), ())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        onnx_int8.convert(encoder, images, recipes["onnx"]).content, options
-    )
+    session = onnxruntime.InferenceSession(convert(encoder, images, recipes["onnx"]).content, options)
     channels_first = np.ascontiguousarray(images[:1].transpose(0, 3, 1, 2))
-    content = tflite_int8.convert(encoder, images, recipes["tflite"]).content
+    content = convert(encoder, images, recipes["tflite"]).content
     interpreters = {
         "litert": litert.Interpreter(model_content=content, num_threads=1),
         "tflite-runtime": tflite_runtime.Interpreter(model_content=content, num_threads=1),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -30,15 +32,12 @@ def multiply_accumulates(encoder: Encoder) -> int:
         elif isinstance(layer, Involution):
             total += layer.kernel_size**2 * output.numel()
 
-    hooks = [layer.register_forward_hook(count) for layer in encoder.modules()]
-    training, size = encoder.training, encoder.config.input_size
+    training = encoder.training
     try:
         # In evaluation mode: BatchNorm in training needs more than one value a channel.
-        encoder.eval()(torch.zeros(1, 3, size, size, device=next(encoder.parameters()).device))
+        _visit(encoder.eval(), encoder.config.input_size, count)
     finally:
         encoder.train(training)
-        for hook in hooks:
-            hook.remove()
     return total
 
 
@@ -64,10 +63,18 @@ def layer_cost(network: nn.Module, input_size: int) -> Cost:
             # Its windows are written once, and read once by the product with the kernels.
             activations += 2 * layer.kernel_size**2 * output.numel()
 
+    _visit(network, input_size, count)
+    return Cost(macs=macs, activations=activations, weights=weights)
+
+
+def _visit(
+    network: nn.Module, input_size: int, count: Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
+) -> None:
+    """Call `count` with every layer, its inputs and its output for one image, all zeros."""
     hooks = [layer.register_forward_hook(count) for layer in network.modules()]
     try:
-        network(torch.zeros(1, 3, input_size, input_size))
+        device = next(network.parameters()).device
+        network(torch.zeros(1, 3, input_size, input_size, device=device))
     finally:
         for hook in hooks:
             hook.remove()
-    return Cost(macs=macs, activations=activations, weights=weights)

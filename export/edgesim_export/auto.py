@@ -46,7 +46,7 @@ def candidates(formats: Sequence[str], profile: DeviceProfile | None) -> list[Re
 def runs_everywhere(recipe: Recipe, profile: DeviceProfile) -> bool:
     """Return whether all engines of a device that run the recipe's format also compute it right."""
     engines = [name for name in profile.engines if ENGINES[name].model_format == recipe.format]
-    return not recipe.engines or set(engines) <= set(recipe.engines)
+    return all(map(recipe.computed_right_by, engines))
 
 
 def installed_engines(model_format: str, profile: DeviceProfile | None) -> list[str]:
@@ -95,12 +95,8 @@ def try_recipes(
         for recipe in recipes:
             progress(f"trying {recipe.name}")
             model = conversions.convert(recipe)
-            engines = installed_engines(recipe.format, profile)
-            trials = [
-                stack.enter_context(opened(spec, recipe.format, model, engine))
-                for engine in engines
-                if not recipe.engines or engine in recipe.engines
-            ]
+            engines = filter(recipe.computed_right_by, installed_engines(recipe.format, profile))
+            trials = [stack.enter_context(opened(spec, recipe.format, model, engine)) for engine in engines]
             embedders.append(trials[0])
             gates.append(_worst(recipe, model, trials, expected, data))
         progress("timing")

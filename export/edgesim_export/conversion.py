@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from edgesim.model_spec import ModelSpec
 from edgesim.models.encoder import Encoder, for_export
@@ -17,7 +18,7 @@ from edgesim_export.converted import ConvertedModel
 from edgesim_export.layers import Operator, select
 from edgesim_export.ranges import Ranges
 from edgesim_export.recipe import Recipe
-from edgesim_export.weights import round_weights
+from edgesim_export.weights import round_weights, second_moments
 
 
 class FloatGraph(Protocol):
@@ -52,6 +53,7 @@ class Conversions:
 
     def __init__(self, encoder: Encoder, spec: ModelSpec, data: CalibrationData) -> None:
         self._encoder, self._spec, self._data = encoder, spec, data
+        self._cached_moments = functools.cache(self._moments)
         self._cached_graph = functools.cache(self._graph)
         self._cached_ranges = functools.cache(self._ranges)
 
@@ -85,14 +87,32 @@ class Conversions:
         exported = for_export(self._encoder)
         if grid is not None:
             levels, granularity, count = grid
-            round_weights(exported, self._images(count), levels, per_tensor=granularity == "per_tensor")
+            round_weights(
+                exported, self._cached_moments(count), levels, per_tensor=granularity == "per_tensor"
+            )
         return graph_class(model_format)(exported)
+
+    def _moments(self, count: int) -> dict[str, Tensor]:
+        return second_moments(for_export(self._encoder), self._images(count))
 
     def _ranges(self, recipe: Recipe) -> Ranges:
         return self.graph(recipe).ranges(self._images(recipe.calibration_images), recipe)
 
     def _images(self, count: int) -> NDArray[np.float32]:
         return normalise(self._data.calibration[:count], self._spec)
+
+
+def convert(exported: Encoder, images: NDArray[np.float32], recipe: Recipe) -> ConvertedModel:
+    """Return what a recipe makes of an encoder on its own, but for the rounding of its weights.
+
+    Args:
+        exported: from `edgesim.models.encoder.for_export`; its weights are taken as they are.
+        images: (C, S, S, 3) normalised calibration images.
+        recipe: how to make it.
+    """
+    graph = graph_class(recipe.format)(exported)
+    ranges = graph.ranges(images, recipe) if recipe.mode == "static" else {}
+    return graph.quantise(recipe, ranges, select(graph.operators, recipe.keep_float, recipe.name))
 
 
 def graph_class(model_format: str) -> Callable[[Encoder], FloatGraph]:

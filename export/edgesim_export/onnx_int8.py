@@ -17,7 +17,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgesim.models.encoder import Encoder
 from edgesim_export.converted import ConvertedModel
-from edgesim_export.layers import Operator, select
+from edgesim_export.layers import Operator
 from edgesim_export.onnx_graph import INPUT, export_float, operators, strip_metadata, take_weights
 from edgesim_export.onnx_weights import quantise_weights
 from edgesim_export.quiet import quiet
@@ -25,19 +25,6 @@ from edgesim_export.ranges import Activations, Ranges, find_ranges
 from edgesim_export.recipe import Recipe
 
 _TYPES = {"int8": quantization.QuantType.QInt8, "uint8": quantization.QuantType.QUInt8}
-
-
-def convert(encoder: Encoder, images: NDArray[np.float32], recipe: Recipe) -> ConvertedModel:
-    """Return the encoder as an ONNX file.
-
-    Args:
-        encoder: from `edgesim.models.encoder.for_export`.
-        images: (C, S, S, 3) normalised calibration images.
-        recipe: of format `onnx`.
-    """
-    graph = OnnxGraph.of(encoder)
-    ranges = graph.ranges(images, recipe) if recipe.mode == "static" else {}
-    return graph.quantise(recipe, ranges, select(graph.operators, recipe.keep_float, recipe.name))
 
 
 class OnnxGraph:
@@ -69,12 +56,8 @@ class OnnxGraph:
         """Return the ranges of all activations over (C, S, S, 3) normalised images."""
         with quiet():
             session, names = _observer(self._model)
-            ranges = find_ranges(lambda: _activations(session, names, images), recipe)
-        for node in self._model.graph.node:
-            if node.op_type == "Gelu":
-                low, high = ranges[node.input[0]]
-                ranges[node.input[0]] = (max(low, np.float32(recipe.gelu_input_min)), high)
-        return ranges
+            gelu_inputs = [node.input[0] for node in self._model.graph.node if node.op_type == "Gelu"]
+            return find_ranges(lambda: _activations(session, names, images), recipe, gelu_inputs)
 
     def quantise(self, recipe: Recipe, ranges: Ranges, float_keys: Collection[str]) -> ConvertedModel:
         """Return the model file.

@@ -33,7 +33,7 @@ from edgesim_export.profile_gates import measure_models
 from edgesim_export.proof import Proof, embed_float, prove
 from edgesim_export.recipe import Recipe, select_recipes
 from edgesim_export.sensitivity_report import check_sensitivity_folder, write_sensitivity
-from edgesim_export.validate import GatesFailedError, failed
+from edgesim_export.validate import Embeddings, GatesFailedError, failed
 
 Progress = Callable[[str], None]
 
@@ -68,25 +68,28 @@ def export_bundle(request: ExportRequest, progress: Progress = lambda step: None
     # All before the first conversion: a missing one is noticed before work is lost.
     for recipe in recipes:
         graph_class(recipe.format)
+    expected = embed_float(encoder, spec, data)
     tried: list[Candidate] = []
     if request.auto:
-        expected = embed_float(encoder, spec, data)
         tried = try_recipes(conversions, spec, recipes, request.profile, expected, data, progress)
         recipes = [candidate.recipe for candidate in tried if candidate.picked]
     models = _convert(conversions, recipes, progress)
-    facts = model_facts(spec, spec.encoder_id(weights_sha256(encoder)), request.author, request.licence)
+    encoder_id = spec.encoder_id(weights_sha256(encoder))
+    facts = model_facts(spec, encoder_id, request.author, request.licence)
     # Before the proof, so that it is of the very bytes that ship.
     models = {key: stamp(key, model, facts) for key, model in models.items()}
     if request.sensitivity is not None:
-        write_sensitivity(request.sensitivity, conversions, encoder, spec, recipes, data, progress)
+        write_sensitivity(
+            request.sensitivity, conversions, spec, recipes, expected.references, data, progress
+        )
     chosen = {recipe.format: recipe for recipe in recipes}
-    proof = _prove(request, encoder, spec, models, chosen, data, progress)
+    proof = _prove(request, spec, models, chosen, expected, data, progress)
     provenance = _provenance(request, chosen, data, tried)
     if failed(proof.gates) and not request.force:
         asked = {"request": request.to_dict(), "recipe": provenance, "made_by": _made_by(chosen)}
         report = write_report(request.out, proof.gates, asked)
         raise GatesFailedError(proof.gates, report, provenance.get("auto"))
-    bundle = _write(request, encoder, spec, models, chosen, provenance, proof)
+    bundle = _write(request, encoder, spec, encoder_id, models, chosen, provenance, proof)
     # Of an earlier attempt: it would speak against the bundle that stands now.
     report_path(request.out).unlink(missing_ok=True)
     return bundle
@@ -94,15 +97,15 @@ def export_bundle(request: ExportRequest, progress: Progress = lambda step: None
 
 def _prove(
     request: ExportRequest,
-    encoder: Encoder,
     spec: ModelSpec,
     models: dict[str, ConvertedModel],
     recipes: dict[str, Recipe],
+    expected: Embeddings,
     data: CalibrationData,
     progress: Progress,
 ) -> Proof:
     progress("measuring")
-    proof = prove(encoder, spec, models, recipes, data)
+    proof = prove(spec, models, recipes, expected, data)
     if request.profile is None:
         return proof
     progress(f"measuring against {request.profile.name}, with {request.profile.index_entries} entries")
@@ -178,12 +181,12 @@ def _write(
     request: ExportRequest,
     encoder: Encoder,
     spec: ModelSpec,
+    encoder_id: str,
     models: dict[str, ConvertedModel],
     recipes: dict[str, Recipe],
     provenance: dict[str, Any],
     proof: Proof,
 ) -> Bundle:
-    encoder_id = spec.encoder_id(weights_sha256(encoder))
     card = model_card(request.run, spec, encoder_id, parameter_count(encoder), proof.gates)
     # What latency estimates start from.
     cost = dataclasses.asdict(layer_cost(for_export(encoder), spec.input_size))

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +25,22 @@ Ranges = dict[str, tuple[np.float32, np.float32]]
 _BINS = 16_384
 
 
-def find_ranges(observe: Observe, recipe: Recipe) -> Ranges:
+def find_ranges(observe: Observe, recipe: Recipe, gelu_inputs: Iterable[str] = ()) -> Ranges:
     """Return the range of every activation by the recipe's method.
 
     Args:
         observe: yields the activations image by image; called once for `min_max`, twice for `percentile`.
         recipe: of mode `static`.
+        gelu_inputs: names of the tensors that end at the recipe's `gelu_input_min`.
     """
-    extremes = _extremes(observe())
-    if recipe.calibration == "min_max":
-        return extremes
-    counts = _histograms(observe(), extremes)
-    return {name: _cut(counts[name], *extremes[name], recipe.percentile) for name in extremes}
+    ranges = _extremes(observe())
+    if recipe.calibration == "percentile":
+        counts = _histograms(observe(), ranges)
+        ranges = {name: _cut(counts[name], *ranges[name], recipe.percentile) for name in ranges}
+    for name in gelu_inputs:
+        low, high = ranges[name]
+        ranges[name] = (max(low, np.float32(recipe.gelu_input_min)), high)
+    return ranges
 
 
 def _extremes(images: Iterator[Activations]) -> Ranges:

@@ -83,6 +83,10 @@ class Recipe:
             return "float"
         return {"float32": "weights", "dynamic_int8": "dynamic"}.get(self.activations, "static")
 
+    def computed_right_by(self, engine: str) -> bool:
+        """Return whether an engine that runs the format computes it right."""
+        return not self.engines or engine in self.engines
+
     @property
     def weight_levels(self) -> int:
         """The largest integer that a weight may become."""

@@ -117,11 +117,7 @@ def measure_sensitivity(
         data: the images.
         progress: is told what begins.
     """
-    (engine, *_) = [
-        name
-        for name in installed_engines(recipe.format, None)
-        if not recipe.engines or name in recipe.engines
-    ]
+    engine, *_ = filter(recipe.computed_right_by, installed_engines(recipe.format, None))
 
     def loss(model: ConvertedModel) -> Loss:
         with opened(spec, recipe.format, model, engine) as embedder:

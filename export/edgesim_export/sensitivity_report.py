@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgesim.errors import StorageError, UsageError
 from edgesim.model_spec import ModelSpec
-from edgesim.models.encoder import Encoder, embed_pixels
 from edgesim_export.calibration import CalibrationData
 from edgesim_export.conversion import Conversions
 from edgesim_export.recipe import Recipe
@@ -29,9 +31,9 @@ def check_sensitivity_folder(folder: Path, *, overwrite: bool) -> None:
 def write_sensitivity(
     folder: Path,
     conversions: Conversions,
-    encoder: Encoder,
     spec: ModelSpec,
     recipes: Sequence[Recipe],
+    expected: NDArray[np.float32],
     data: CalibrationData,
     progress: Callable[[str], None],
 ) -> None:
@@ -40,16 +42,15 @@ def write_sensitivity(
     Args:
         folder: is made if need be.
         conversions: of the encoder.
-        encoder: as it was trained, in evaluation mode.
         spec: of the encoder.
         recipes: one for each model file.
+        expected: (R, D) embeddings of the held-out pictures by the float encoder.
         data: the images.
         progress: is told what begins.
 
     Raises:
         StorageError: the folder cannot be written.
     """
-    expected = embed_pixels(encoder, spec, data.references)
     found = [measure_sensitivity(conversions, spec, recipe, expected, data, progress) for recipe in recipes]
     try:
         folder.mkdir(parents=True, exist_ok=True)

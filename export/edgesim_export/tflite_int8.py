@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgesim.models.encoder import Encoder
 from edgesim_export.converted import ConvertedModel
-from edgesim_export.layers import Operator, select
+from edgesim_export.layers import Operator
 from edgesim_export.quiet import quiet
 from edgesim_export.ranges import Activations, Ranges, find_ranges
 from edgesim_export.recipe import Recipe
@@ -34,19 +34,6 @@ _GRANULARITIES = {
     "per_channel": qtyping.QuantGranularity.CHANNELWISE,
     "per_tensor": qtyping.QuantGranularity.TENSORWISE,
 }
-
-
-def convert(encoder: Encoder, images: NDArray[np.float32], recipe: Recipe) -> ConvertedModel:
-    """Return the encoder as a TFLite file.
-
-    Args:
-        encoder: from `edgesim.models.encoder.for_export`.
-        images: (C, S, S, 3) normalised calibration images.
-        recipe: of format `tflite`.
-    """
-    graph = TfliteGraph.of(encoder)
-    ranges = graph.ranges(images, recipe) if recipe.mode == "static" else {}
-    return graph.quantise(recipe, ranges, select(graph.operators, recipe.keep_float, recipe.name))
 
 
 class TfliteGraph:
@@ -72,11 +59,8 @@ class TfliteGraph:
     def ranges(self, images: NDArray[np.float32], recipe: Recipe) -> Ranges:
         """Return the ranges of all activations over (C, S, S, 3) normalised images."""
         with quiet():
-            ranges = find_ranges(lambda: _activations(self._model, images), recipe)
-        for name in input_names(self._model, "GELU"):
-            low, high = ranges[name]
-            ranges[name] = (max(low, np.float32(recipe.gelu_input_min)), high)
-        return ranges
+            gelu_inputs = input_names(self._model, "GELU")
+            return find_ranges(lambda: _activations(self._model, images), recipe, gelu_inputs)
 
     def quantise(self, recipe: Recipe, ranges: Ranges, float_keys: Collection[str]) -> ConvertedModel:
         """Return the model file.

@@ -7,6 +7,8 @@ second moments of the layer's inputs. The converters find these weights on their
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,24 +23,35 @@ _BATCH = 10
 
 @torch.no_grad()
 def round_weights(
-    encoder: Encoder, images: NDArray[np.float32], levels: int, *, per_tensor: bool = False
+    encoder: Encoder, moments: Mapping[str, Tensor], levels: int, *, per_tensor: bool = False
 ) -> None:
     """Round the weights of all convolutions and linear layers in place.
 
     Args:
         encoder: from `edgesim.models.encoder.for_export`.
-        images: (C, S, S, 3) normalised calibration images.
+        moments: of its layers, from `second_moments`.
         levels: the largest integer of the grid; see `gptq`.
         per_tensor: one grid for each layer, not for each of its output channels.
     """
-    for layer, moments in _second_moments(encoder, images).items():
-        rounded = gptq(layer.weight.flatten(1), moments, levels, per_tensor=per_tensor)
-        layer.weight.copy_(rounded.view_as(layer.weight))
+    for name, of_layer in moments.items():
+        weight = encoder.get_parameter(f"{name}.weight")
+        rounded = gptq(weight.flatten(1), of_layer, levels, per_tensor=per_tensor)
+        weight.copy_(rounded.view_as(weight))
 
 
-def _second_moments(encoder: Encoder, images: NDArray[np.float32]) -> dict[nn.Conv2d | nn.Linear, Tensor]:
-    """Return for each layer the sum of x x^T, float64 (I, I), over all x that it multiplies its rows with."""
-    moments: dict[nn.Conv2d | nn.Linear, Tensor] = {}
+@torch.no_grad()
+def second_moments(encoder: Encoder, images: NDArray[np.float32]) -> dict[str, Tensor]:
+    """Return for each layer that has weights the second moments of its inputs over some images.
+
+    Args:
+        encoder: from `edgesim.models.encoder.for_export`, its weights not rounded.
+        images: (C, S, S, 3) normalised calibration images.
+
+    Returns:
+        Name -> the sum of x x^T, float64 (I, I), over all x that the layer multiplies its rows with.
+    """
+    names = {layer: n for n, layer in encoder.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    moments: dict[str, Tensor] = {}
 
     def add(layer: nn.Conv2d | nn.Linear, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0]
@@ -46,10 +59,9 @@ def _second_moments(encoder: Encoder, images: NDArray[np.float32]) -> dict[nn.Co
             # Every patch under the kernel, in the order of the flattened weights: (N, I, L) -> (N * L, I).
             x = _unfold(layer)(x).transpose(1, 2).flatten(0, 1)
         x = x.double()
-        moments[layer] = moments.get(layer, torch.zeros(())) + x.T @ x
+        moments[names[layer]] = moments.get(names[layer], torch.zeros(())) + x.T @ x
 
-    layers = [layer for layer in encoder.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    hooks = [layer.register_forward_pre_hook(add) for layer in layers]
+    hooks = [layer.register_forward_pre_hook(add) for layer in names]
     try:
         for batch in torch.split(torch.from_numpy(images).permute(0, 3, 1, 2), _BATCH):
             encoder(batch)

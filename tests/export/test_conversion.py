@@ -14,7 +14,7 @@ from edgesim_export.auto import opened
 from edgesim_export.calibration import find_source, prepare
 from edgesim_export.conversion import Conversions
 from edgesim_export.recipe import load_recipe, recipe_names
-from edgesim_export.weights import round_weights
+from edgesim_export.weights import round_weights, second_moments
 from tests.export.small import IMAGES, SPEC, small_encoder
 from tests.helpers import INSTALLED_ENGINES, photo
 
@@ -74,7 +74,8 @@ def test_a_layer_that_is_kept_has_its_weights_as_they_were_and_the_others_are_ro
     model = onnx.load_from_string(conversions.convert(recipe).content)
     stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     original, rounded = for_export(small_encoder()), for_export(small_encoder())
-    round_weights(rounded, conversions._images(recipe.calibration_images), 127)
+    pictures = conversions._images(recipe.calibration_images)
+    round_weights(rounded, second_moments(rounded, pictures), 127)
     kept = original.get_parameter("stages.3.conv.weight").detach().numpy()
     assert not np.array_equal(kept, rounded.get_parameter("stages.3.conv.weight").detach().numpy())
     np.testing.assert_array_equal(stored["stages.3.conv.weight"], kept)

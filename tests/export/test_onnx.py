@@ -11,11 +11,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgesim.errors import UsageError
 from edgesim.models.encoder import for_export
+from edgesim_export.conversion import convert
 from edgesim_export.layers import layer_names
 from edgesim_export.onnx_graph import export_float
-from edgesim_export.onnx_int8 import OnnxGraph, _float_operators, convert, float_operators
+from edgesim_export.onnx_int8 import OnnxGraph, _float_operators, float_operators
 from edgesim_export.recipe import load_recipe
-from edgesim_export.weights import round_weights
+from edgesim_export.weights import round_weights, second_moments
 from tests.export.small import CONFIG, SPEC, channels_first, images, small_encoder
 
 RECIPE = load_recipe("onnx_static_w8a8_pc")
@@ -92,7 +93,7 @@ def test_nothing_is_carried_that_no_runtime_reads(int8):
 
 def test_weights_are_the_integers_of_the_rounding(tmp_path):
     pictures, encoder = images(), for_export(small_encoder())
-    round_weights(encoder, pictures, 64)
+    round_weights(encoder, second_moments(encoder, pictures), 64)
     path = tmp_path / "int8.onnx"
     path.write_bytes(convert(encoder, pictures, RECIPE).content)
     stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
@@ -192,7 +193,7 @@ def test_layers_are_those_of_the_encoder(graph):
 
 def test_one_scale_for_each_layer_is_its_largest_weight():
     pictures, encoder, recipe = images(), for_export(small_encoder()), load_recipe("onnx_static_w8a8_pt")
-    round_weights(encoder, pictures, 64, per_tensor=True)
+    round_weights(encoder, second_moments(encoder, pictures), 64, per_tensor=True)
     model = onnx.load_from_string(convert(encoder, pictures, recipe).content)
     stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     for name, parameter in encoder.named_parameters():

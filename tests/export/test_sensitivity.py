@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgesim.errors import UsageError
-from edgesim.models.encoder import for_export
+from edgesim.models.encoder import embed_pixels, for_export
 from edgesim.preprocess import normalise
 from edgesim_export.calibration import find_source, prepare
 from edgesim_export.conversion import Conversions
@@ -16,7 +16,7 @@ from edgesim_export.recipe import load_recipe
 from edgesim_export.sensitivity import LayerLoss, Loss, Sensitivity
 from edgesim_export.sensitivity_page import sensitivity_chart, sensitivity_page
 from edgesim_export.sensitivity_report import check_sensitivity_folder, write_sensitivity
-from edgesim_export.weights import round_weights
+from edgesim_export.weights import round_weights, second_moments
 from tests.export.small import IMAGES, SPEC, channels_first, small_encoder, write_recipe
 
 WEIGHTS = load_recipe("onnx_weights_w8a32_pc")
@@ -33,8 +33,9 @@ def report(folder, data, tmp_path_factory):
     own = tmp_path_factory.mktemp("sensitivity")
     static = load_recipe(write_recipe(own, "onnx", calibration_images=str(IMAGES)))
     conversions = Conversions(small_encoder(), SPEC, data)
+    expected = embed_pixels(small_encoder(), SPEC, data.references)
     out = own / "report"
-    write_sensitivity(out, conversions, small_encoder(), SPEC, [WEIGHTS, static], data, lambda step: None)
+    write_sensitivity(out, conversions, SPEC, [WEIGHTS, static], expected, data, lambda step: None)
     return out
 
 
@@ -59,7 +60,8 @@ def loss_of(encoder, data):
 
 def test_losses_of_weights_are_those_that_pytorch_has_with_the_same_weights(data, models):
     rounded = for_export(small_encoder())
-    round_weights(rounded, normalise(data.calibration[: WEIGHTS.calibration_images], SPEC), 127)
+    pictures = normalise(data.calibration[: WEIGHTS.calibration_images], SPEC)
+    round_weights(rounded, second_moments(rounded, pictures), 127)
     rows = {row["layer"]: row for row in models[0]["layers"]}
     assert models[0]["whole"]["mean"] == pytest.approx(loss_of(rounded, data), rel=0.02)
     name = "stages.3.conv"

@@ -11,7 +11,7 @@ from edgesim_export.layers import layer_names, select
 from edgesim_export.recipe import load_recipe
 from edgesim_export.tflite_graph import export_float, float_operators, input_names, operators, take_weights
 from edgesim_export.tflite_int8 import TfliteGraph
-from edgesim_export.weights import round_weights
+from edgesim_export.weights import round_weights, second_moments
 from tests.export.small import channels_first, images, small_encoder
 
 RECIPE = load_recipe("tflite_static_w8a8_pc")
@@ -27,7 +27,7 @@ def quantise(model, recipe=RECIPE, keep=()):
 @pytest.fixture(scope="module")
 def encoder():
     encoder = for_export(small_encoder())
-    round_weights(encoder, PICTURES, RECIPE.weight_levels)
+    round_weights(encoder, second_moments(encoder, PICTURES), RECIPE.weight_levels)
     return encoder
 
 

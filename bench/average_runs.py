@@ -3,7 +3,7 @@
     python bench/average_runs.py RUN RUN --name copy --out FOLDER
 
 Both lie in one valley of the loss, and their mean is flatter in it than either (Izmailov et al. 2018, arXiv
-1803.05407). FOLDER becomes a run folder with the second one's settings.
+1803.05407). FOLDER becomes a run folder with the second one's settings, its input size too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgesim.training.checkpoint import CONFIG_FILE, ENCODER_FILE, load_encoder,
 def average(first: Encoder, second: Encoder) -> Encoder:
     """Return the second encoder with the mean of both weights and statistics; counters stay its own."""
     theirs, ours = first.state_dict(), second.state_dict()
-    if first.config != second.config:
+    if not first.config.shares_weights(second.config):
         raise BundleError(
             "the runs' encoders are not of one architecture; average a run and its continuation"
         )

@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+from interpreters import TfliteModel, invocation, onnx_session
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -35,11 +36,15 @@ class CopyEncoder(Protocol):
         name: what the tables call it.
         bytes: size of the model file, 0 if there is none.
         dim: D.
+        path: the model file, None if there is none.
+        side: height and width of the pictures that it is run on alone, 0 if it is not.
     """
 
     name: str
     bytes: int
     dim: int
+    path: Path | None = None
+    side: int = 0
 
     def embed(self, pictures: Pictures) -> FloatArray:
         """Return the L2-normalised embeddings (N, D) of RGB pictures of any size."""
@@ -50,8 +55,8 @@ class CopyEncoder(Protocol):
         return self.embed(pictures)[None]
 
     def invocation(self) -> Callable[[], object] | None:
-        """Return a function that runs the model once on one thread, None if its time means nothing."""
-        return None
+        """Return a function that runs the model file once on one thread, None if there is none."""
+        return invocation(self.path, self.side) if self.path else None
 
 
 class BundleEncoder(CopyEncoder):
@@ -60,20 +65,13 @@ class BundleEncoder(CopyEncoder):
     def __init__(self, bundle: str, engine: str) -> None:
         self._embedder = Embedder(open_bundle(bundle), engine)
         self._spec = self._embedder.bundle.spec
-        self._path = self._embedder.bundle.model_path(model_format(engine))
+        self.path = self._embedder.bundle.model_path(model_format(engine))
         self.name = f"{Path(bundle).name} ({engine})"
-        self.bytes = self._path.stat().st_size
-        self.dim = self._spec.embedding_dim
+        self.bytes = self.path.stat().st_size
+        self.dim, self.side = self._spec.embedding_dim, self._spec.input_size
 
     def embed(self, pictures: Pictures) -> FloatArray:
-        return self._embedder.embed_pixels(_squares(pictures, self._spec.input_size))
-
-    def invocation(self) -> Callable[[], object]:
-        if model_format(self._embedder.engine) == "tflite":
-            return TfliteModel(self._path).invoke
-        session, name = _onnx_session(self._path)
-        zeros = np.zeros((1, 3, self._spec.input_size, self._spec.input_size), np.float32)
-        return lambda: session.run(None, {name: zeros})
+        return self._embedder.embed_pixels(_squares(pictures, self.side))
 
 
 class RunEncoder(CopyEncoder):
@@ -94,50 +92,18 @@ class RunEncoder(CopyEncoder):
         return embed_pixels(self._encoder, self._spec, _squares(pictures, self._spec.input_size))
 
 
-class TfliteModel:
-    """A TFLite file in LiteRT, on one thread: RGB bytes in, the dequantised output, flattened, out."""
-
-    def __init__(self, path: Path) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._interpreter = Interpreter(model_path=str(path), num_threads=1)
-        self._interpreter.allocate_tensors()
-        (self.entry,) = self._interpreter.get_input_details()
-        self._output: dict[str, Any] = self._interpreter.get_output_details()[0]
-        self._interpreter.set_tensor(self.entry["index"], np.zeros(self.entry["shape"], self.entry["dtype"]))
-
-    def invoke(self) -> NDArray[Any]:
-        """Run on the input that is set, zeros at first."""
-        self._interpreter.invoke()
-        return np.asarray(self._interpreter.get_tensor(self._output["index"]))
-
-    def run(self, pixels: NDArray[np.uint8]) -> FloatArray:
-        """Return the output (D,) for one picture (S, S, 3); int8 inputs take the bytes less 128."""
-        if self.entry["dtype"] == np.int8:
-            values: NDArray[Any] = (pixels.astype(np.int16) - 128).astype(np.int8)
-        else:
-            values = pixels
-        self._interpreter.set_tensor(self.entry["index"], values[None])
-        output = self.invoke().reshape(-1).astype(np.float32)
-        scale, zero_point = self._output["quantization"]
-        return (output - np.float32(zero_point)) * np.float32(scale) if scale else output
-
-
 class TflitePeer(CopyEncoder):
     """An image classifier without its head, as a TFLite file."""
 
     def __init__(self, path: Path) -> None:
-        self._model, self._path = TfliteModel(path), path
-        self._size = int(self._model.entry["shape"][1])
+        self._model, self.path = TfliteModel(path), path
+        self.side = int(self._model.entry["shape"][1])
         self.name = path.stem.removesuffix("_feat")
         self.bytes = path.stat().st_size
-        self.dim = len(self._model.run(np.zeros((self._size, self._size, 3), np.uint8)))
+        self.dim = len(self._model.run(np.zeros((self.side, self.side, 3), np.uint8)))
 
     def embed(self, pictures: Pictures) -> FloatArray:
-        return l2_normalise(np.stack([self._model.run(resize_image(p, self._size)) for p in pictures]))
-
-    def invocation(self) -> Callable[[], object]:
-        return TfliteModel(self._path).invoke
+        return l2_normalise(np.stack([self._model.run(resize_image(p, self.side)) for p in pictures]))
 
 
 class SscdPeer(CopyEncoder):
@@ -147,16 +113,16 @@ class SscdPeer(CopyEncoder):
     """
 
     def __init__(self, path: Path, size: int, square: bool) -> None:
-        self._session, self._input = _onnx_session(path)
-        self._size, self._square = size, square
+        self._session, self._input = onnx_session(path)
+        self.path, self.side, self._square = path, size, square
         self.name = f"SSCD distilled, {size} px{' square' if square else ''}"
         self.bytes = path.stat().st_size
         self.dim = int(self._session.get_outputs()[0].shape[1])
 
     def _pixels(self, picture: Image.Image) -> NDArray[np.uint8]:
         if self._square:
-            return resize_image(picture, self._size)
-        scale = self._size / min(picture.size)
+            return resize_image(picture, self.side)
+        scale = self.side / min(picture.size)
         width, height = (round(side * scale) for side in picture.size)
         return np.array(picture.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
 
@@ -164,24 +130,9 @@ class SscdPeer(CopyEncoder):
         rows = [self._session.run(None, {self._input: self._pixels(p)[None]})[0] for p in pictures]
         return l2_normalise(np.concatenate(rows))
 
-    def invocation(self) -> Callable[[], object]:
-        zeros = np.zeros((1, self._size, self._size, 3), np.uint8)
-        return lambda: self._session.run(None, {self._input: zeros})
-
 
 def _squares(pictures: Pictures, size: int) -> NDArray[np.uint8]:
     return np.stack([resize_image(picture, size) for picture in pictures])
-
-
-def _onnx_session(path: Path) -> tuple[Any, str]:
-    """Return an ONNX Runtime session of one thread, and the name of its input."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session, session.get_inputs()[0].name
 
 
 def open_own(path: str, engines: Sequence[str] = ENGINES) -> list[CopyEncoder]:

@@ -132,6 +132,35 @@ def study_table(result: Mapping[str, Any]) -> str:
     return markdown_table(["method", "micro-AP", "recall@P90", "recall@1"], rows)
 
 
+def ablation_table(result: Mapping[str, Any]) -> str:
+    """What small runs find that differ from the first in one thing each."""
+    rows = [
+        [
+            name,
+            f"{run['parameters'] / 1e6:.2f} M",
+            *(f"{run[key]:.3f}" for key in ("recall_at_1", "micro_ap")),
+            f"{run['normalised']['micro_ap']:.3f}",
+        ]
+        for name, run in result["runs"].items()
+    ]
+    return markdown_table(["run", "parameters", "recall@1", "micro-AP", "normalised micro-AP"], rows)
+
+
+def input_size_table(result: Mapping[str, Any]) -> str:
+    """What the built-in encoders find at other input sizes."""
+    rows = [
+        [
+            size,
+            *(f"{found[key]:.3f}" for key in ("recall_at_1", "micro_ap")),
+            f"{found['normalised']['micro_ap']:.3f}",
+            f"{result['similar'][size]:.3f}",
+        ]
+        for size, found in result["copy"].items()
+    ]
+    header = ["pixels", "`copy`: recall@1", "micro-AP", "normalised micro-AP", "`similar`: right product"]
+    return markdown_table(header, rows)
+
+
 def augment_table(result: Mapping[str, Any]) -> str:
     """Images a second on one core, by library and operation; the last column is that of whole views."""
     found = result["images_per_second"]
@@ -154,6 +183,8 @@ TABLES: Tables = {
     "similar": (SIMILAR, similar_table),
     "qk million": ("copy/qk_million", million_table),
     "qk study": ("copy/qk_study", study_table),
+    "ablation": ("copy/ablation", ablation_table),
+    "input size": ("copy/input_size", input_size_table),
     "augment": ("augment", augment_table),
 }
 

@@ -71,4 +71,4 @@ def test_two_photos_that_share_one_quadrant_agree_there(copy: Embedder, quadrant
     ]
     assert [int(one.argmax()) for one in means] == [quadrant, quadrant]
     # Of the picture that has the quadrant from the other one nothing else matters half as much.
-    assert means[1][quadrant] > max(0.1, 2 * np.delete(means[1], quadrant).max())
+    assert means[1][quadrant] > max(0.05, 2 * np.delete(means[1], quadrant).max())

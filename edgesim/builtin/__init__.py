@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 # What commands and indexes call them.
@@ -20,6 +21,23 @@ def is_builtin(name: str) -> bool:
 def bundle_folder(name: str) -> Path:
     """Return the folder of a built-in encoder's int8 bundle (ONNX and TFLite)."""
     return _FOLDER / name / "bundle"
+
+
+def is_shipped(manifest_sha256: str) -> bool:
+    """Return whether the bundle of that manifest (`Bundle.manifest_sha256`) is one of these or its copy.
+
+    The digest stands for every byte of it, so a copy is to be trusted as the installed package is.
+    """
+    # Parsers of commands import this module for the names.
+    from edgesim.files import sha256_file
+    from edgesim.manifest import MANIFEST
+
+    for name in ENCODERS:
+        # A device may have been spared the encoders that it does not use.
+        with contextlib.suppress(OSError):
+            if sha256_file(bundle_folder(name) / MANIFEST) == manifest_sha256:
+                return True
+    return False
 
 
 def checkpoint_path(name: str) -> Path:

@@ -165,10 +165,10 @@ def _start_weights(config: TrainingConfig) -> dict[str, Any]:
     from edgesim.errors import UsageError
 
     start = _load_start(config.start)[0]
-    if start.config != config.encoder:
+    if not start.config.shares_weights(config.encoder):
         raise UsageError(
             f"{config.start} has another architecture than the settings; "
-            "leave out --model and the table [encoder]"
+            "leave out --model and the table [encoder], or change its input_size only"
         )
     return start.state_dict()
 

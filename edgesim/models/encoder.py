@@ -78,6 +78,10 @@ class EncoderConfig:
         """Whether it is a backbone that was trained by others."""
         return self.stages[0].kind in EFFICIENTNETS
 
+    def shares_weights(self, other: EncoderConfig) -> bool:
+        """Whether one's weights are the other's: the mean over the picture leaves the input size free."""
+        return dataclasses.replace(other, input_size=self.input_size) == self
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {**dataclasses.asdict(self), "stages": [dataclasses.asdict(stage) for stage in self.stages]}

@@ -22,7 +22,7 @@ holdout = 0.25
 augmentation = "copies"
 
 [encoder]
-input_size = 16
+input_size = {size}
 embedding_dim = 8
 stages = [{{ kind = "conv", width = {width}, stride = 2 }}]
 
@@ -42,9 +42,11 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def train(photos: Path, run: str, *options: str, keys: str = "own", epochs: int = 2, width: int = 8) -> int:
+def train(
+    photos: Path, run: str, *options: str, keys: str = "own", epochs: int = 2, width: int = 8, size: int = 16
+) -> int:
     settings = photos.parent / f"{run}.toml"
-    settings.write_text(SETTINGS.format(keys=keys, epochs=epochs, width=width))
+    settings.write_text(SETTINGS.format(keys=keys, epochs=epochs, width=width, size=size))
     out = str(photos.parent / run)
     return main(["train", "--data", str(photos), "--config", str(settings), "--out", out, *options])
 
@@ -76,6 +78,17 @@ def test_a_run_of_no_epochs_leaves_the_encoder_that_it_starts_with(photos):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_it_goes_on_at_another_input_size(photos):
+    assert train(photos, "first") == 0
+    assert train(photos, "larger", "--from", str(photos.parent / "first"), epochs=0, size=32) == 0
+    first, _ = load_encoder(photos.parent / "first")
+    larger, spec = load_encoder(photos.parent / "larger")
+    assert (first.config.input_size, larger.config.input_size, spec.input_size) == (16, 32, 32)
+    assert all(
+        torch.equal(first.state_dict()[name], larger.state_dict()[name]) for name in first.state_dict()
+    )
+
+
 def test_wrong_requests(photos, capsys):
     assert train(photos, "first") == 0
     first, other = str(photos.parent / "first"), photos.parent / "other"
@@ -83,7 +96,8 @@ def test_wrong_requests(photos, capsys):
         (
             ["--from", first],
             {"width": 16},
-            f"{first} has another architecture than the settings; leave out --model and the table [encoder]",
+            f"{first} has another architecture than the settings; leave out --model and the table "
+            "[encoder], or change its input_size only",
         ),
         ([], {"keys": "both"}, "keys = both needs a teacher; pass --teacher RUN, or set keys = own"),
         (["--teacher", first], {}, "keys = own takes no teacher; leave --teacher out, or set keys = both"),

@@ -7,10 +7,12 @@ computes from the same bytes is named by `PREPROCESS_VERSION`; raise that when i
 
 from __future__ import annotations
 
+import functools
 import importlib
 import io
 import struct
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from edgesim.errors import ImageError
+from edgesim.image_limits import check_cost, check_parts, check_size, check_turn
 from edgesim.model_spec import ModelSpec
 
 # How the files of each format begin, and its decoder in Pillow. A file is known by its content, never by its
@@ -32,11 +35,6 @@ _FORMATS = (
     ("GIF", (b"GIF87a", b"GIF89a"), "GifImagePlugin"),
 )
 FORMATS = tuple(name for name, _, _ in _FORMATS)
-# 200 MB at the 4 bytes that Pillow spends on an RGB pixel: what a device with 512 MB can still hold.
-# Checked on the header, before any decoding.
-MAX_PIXELS = 50_000_000
-# Below this there is no picture to recognise.
-MIN_SIDE = 8
 # What makes a picture of each EXIF orientation upright; 1 is upright already.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -47,6 +45,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+# So many are converted at a time.
+_STRIP_PIXELS = 100_000
 
 Pixels = NDArray[np.uint8]
 
@@ -64,7 +65,8 @@ def decode_image(source: Path | bytes, min_side: int | None = None, name: str | 
         name: what messages call the image; by default its path.
 
     Raises:
-        ImageError: not an image of a known format, damaged, too large or too small.
+        ImageError: not an image of a known format, damaged, too small, or it would take more memory or time
+            than a small device has (`edgesim.image_limits`).
     """
     name = name or (str(source) if isinstance(source, Path) else "image")
     try:
@@ -75,10 +77,16 @@ def decode_image(source: Path | bytes, min_side: int | None = None, name: str | 
                 io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream,
                 _open(stream, name) as image,
             ):
-                _check_size(image.size, name)
+                size = image.size
+                check_size(size, name)
                 if min_side is not None:
                     image.draft(None, (min_side, min_side))
-                return _to_rgb(_upright(image))
+                check_cost(image, size, min_side or 0, stream, name)
+                turned = _turned(image, name)
+                if turned is None:
+                    return _to_rgb(image)
+            # Behind the block, which gives back the memory of the picture as it was.
+            return _to_rgb(turned)
     except ImageError:
         raise
     except FileNotFoundError as error:
@@ -108,6 +116,8 @@ def _open(stream: BinaryIO, name: str) -> Image.Image:
             # Beside False it may return the reason why Pillow was built without that decoder.
             if accepts is not None and accepts(head) is not True:
                 break
+            if image_format == "TIFF":
+                check_parts(stream, name)
             try:
                 return factory(stream, "")
             # What decoders raise to say that it is none of theirs.
@@ -120,52 +130,69 @@ def _unknown(name: str) -> str:
     return f"{name}: not an image in a known format ({', '.join(FORMATS)})"
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
-    width, height = size
-    if width * height > MAX_PIXELS:
-        raise ImageError(_too_large(name))
-    if min(size) < MIN_SIDE:
-        raise ImageError(
-            f"{name}: {width}x{height} pixels, too small to recognise ({MIN_SIDE}x{MIN_SIDE} at least)"
-        )
+def _turned(image: Image.Image, name: str) -> Image.Image | None:
+    """Load a picture, and return it turned as its EXIF orientation asks, None if it is upright.
 
-
-def _too_large(name: str) -> str:
-    return f"{name}: more than {MAX_PIXELS // 1_000_000} megapixels, refused unread; reduce its size first"
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn the picture as its EXIF orientation asks. Damaged EXIF is passed over: the pixels may be whole."""
+    Damaged EXIF is passed over: the pixels may be whole.
+    """
     image.load()  # before EXIF, which some formats keep behind the pixels
     if image.format == "TIFF":
-        return image  # Pillow has turned it; in version 9.4 its EXIF still asks for that
+        return None  # Pillow has turned it; in version 9.4 its EXIF still asks for that
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
         turn = None
-    return image if turn is None else image.transpose(turn)
+    if turn is None:
+        return None
+    check_turn(image, name)
+    return image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
-        grey = np.asarray(image, dtype=np.float32) / 257.0
-        return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
+        return _by_strips(image, _grey_16_to_rgb)
     if image.mode in ("I", "F"):
-        return _wide_grey_to_rgb(image)
+        return _by_strips(image, functools.partial(_wide_grey_to_rgb, scale=_wide_grey_scale(image)))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-        over_white = Image.new("RGB", rgba.size, (255, 255, 255))
-        over_white.paste(rgba, mask=rgba)
-        return over_white
+        return _by_strips(image, _over_white)
     # `convert` would copy, and two copies of a large photo are more than a small device can hold.
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _wide_grey_to_rgb(image: Image.Image) -> Image.Image:
-    """Bring 32-bit grey to 8 bits by the smallest usual range that holds it: 0..1, 0..255 or 0..65535."""
+def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Convert a picture to RGB some rows at a time: whole, what lies between would take as much again."""
+    rgb = Image.new("RGB", image.size)
+    for top, strip in _strips(image):
+        rgb.paste(convert(strip), (0, top))
+    return rgb
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+    over_white = Image.new("RGB", rgba.size, (255, 255, 255))
+    over_white.paste(rgba, mask=rgba)
+    return over_white
+
+
+def _grey_16_to_rgb(image: Image.Image) -> Image.Image:
+    grey = np.asarray(image, dtype=np.float32) / 257.0
+    return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
+
+
+def _wide_grey_scale(image: Image.Image) -> float:
+    """Return what brings 32-bit grey to 8 bits, by the smallest usual range: 0..1, 0..255 or 0..65535."""
+    top = max(float(np.nan_to_num(np.asarray(strip, dtype=np.float32)).max()) for _, strip in _strips(image))
+    return 255.0 if image.mode == "F" and top <= 1.0 else 1.0 if top <= 255.0 else 1.0 / 257.0
+
+
+def _wide_grey_to_rgb(image: Image.Image, scale: float) -> Image.Image:
     grey = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    top = float(grey.max())
-    scale = 255.0 if image.mode == "F" and top <= 1.0 else 1.0 if top <= 255.0 else 1.0 / 257.0
     return Image.fromarray(np.clip(np.rint(grey * scale), 0, 255).astype(np.uint8)).convert("RGB")
 
 

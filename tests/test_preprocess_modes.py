@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgesim import preprocess
 from edgesim.preprocess import decode_image
 from tests.image_files import encode, noise, oriented
 
@@ -218,3 +219,19 @@ def test_of_a_multi_picture_jpeg_the_first_is_taken() -> None:
     image = decode_image(data, min_side=24)
     assert image.size == (32, 24)
     assert np.abs(np.asarray(image).astype(int) - (255, 0, 0)).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "I;16", "I", "F"])
+def test_conversion_in_strips_changes_no_pixel(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = np.arange(19 * 31, dtype=np.uint16).reshape(19, 31) * 100
+    pictures = {
+        "I;16": Image.fromarray(wide),
+        "I": Image.fromarray(wide.astype(np.int32)),
+        "F": Image.fromarray(wide[::-1].astype(np.float32)),
+        "P": palette_image().resize((31, 19)),
+    }
+    image = pictures.get(mode) or Image.fromarray(noise(19, 31, channels=4), "RGBA").convert(mode)
+    data = encode(image, "PNG", transparency=1) if mode == "P" else encode(image, "TIFF")
+    whole = decoded(data)
+    monkeypatch.setattr(preprocess, "_STRIP_PIXELS", 62)
+    assert np.array_equal(decoded(data), whole)

@@ -149,6 +149,22 @@ def best_profile(machine: Machine) -> DeviceProfile | None:
     return max(fitting, key=lambda p: (p.core == machine.cpu, len(p.features), p.ram_mb), default=None)
 
 
+def other_machine(here: Machine, profile: DeviceProfile) -> str | None:
+    """Return why times measured here say nothing about the device, or None if this machine is such a device.
+
+    It is one if it has the architecture and the features, and if the CPU's name holds that of the profile's
+    core or the last word of its chip: `Cortex-A72`, `N100`.
+    """
+    if here.architecture != profile.architecture:
+        return f"this machine is {here.architecture}, the device {profile.architecture}"
+    missing = [feature for feature in profile.features if feature not in here.features]
+    if missing:
+        return f"this CPU lacks {', '.join(missing)}"
+    if profile.core not in here.cpu and profile.soc.split()[-1] not in here.cpu:
+        return f"this CPU is {here.cpu}, the device's {profile.soc}"
+    return None
+
+
 def read_packages() -> list[Package]:
     """Look at the packages that edgesim can use, importing the small ones."""
     return [_read_package(name) for name in (*_PROBES, *_NOT_TRIED)]

@@ -26,6 +26,7 @@ _EXPECTED = {
     bool: "true or false",
     tuple[str, ...]: "a list of texts",
     tuple[int, ...]: "a list of whole numbers",
+    tuple[float, ...]: "a list of numbers",
     dict[str, str]: "a table of texts",
 }
 
@@ -77,7 +78,8 @@ def build(cls: type[T], values: dict[str, Any], where: str, **given: Any) -> T:
     """Make a dataclass from a TOML table; a field whose type is a dataclass takes a table of its own.
 
     Args:
-        cls: a dataclass of texts, numbers, booleans, lists and tables of texts, and dataclasses.
+        cls: a dataclass of texts, numbers, booleans, lists of these, tables of texts, and dataclasses; each
+            may be None where it says so.
         values: the table. What it lacks takes the field's default, if there is one.
         where: the file, and the table in it, as messages call them.
         given: fields that the file must not set, with their values.
@@ -99,12 +101,18 @@ def build(cls: type[T], values: dict[str, Any], where: str, **given: Any) -> T:
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
+    if type(None) in typing.get_args(hint):  # X | None
+        if value is None:
+            return None
+        (hint,) = (alternative for alternative in typing.get_args(hint) if alternative is not type(None))
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, dict):
             raise UsageError(f"{where}: expected a table, got {value!r}")
         return build(hint, value, where)
     if hint is float and type(value) is int:
         return float(value)
+    if hint == tuple[float, ...] and isinstance(value, list):
+        value = [float(x) if type(x) is int else x for x in value]
     item = typing.get_args(hint)[0] if typing.get_origin(hint) in (tuple, dict) else None
     if dataclasses.is_dataclass(item) and isinstance(value, list):
         return tuple(_convert(table, item, f"{where}[{i}]") for i, table in enumerate(value))

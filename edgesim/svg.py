@@ -70,3 +70,17 @@ def text(px: float, py: float, words: str, anchor: str, colour: str = MUTED, bol
         f'<text x="{px:.1f}" y="{py:.1f}" text-anchor="{anchor}" fill="{colour}"{weight}>'
         f"{escape(words)}</text>"
     )
+
+
+def round_axis(low: float, high: float, start: float, end: float, most: int = 6) -> Axis:
+    """Return a linear axis around two values that begins and ends at ticks, at most `most` + 1 of them.
+
+    Ticks are the multiples of 1, 2 or 5 times a power of ten.
+    """
+    least = (high - low or abs(high) or 1.0) / max(1, most - 1)
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(unit * power for unit in (1, 2, 5, 10) if unit * power >= least * (1 - 1e-9))
+    first, last = math.floor(round(low / step, 6)), math.ceil(round(high / step, 6))
+    last = max(last, first + 1)
+    ticks = tuple(float(f"{i * step:.10g}") for i in range(first, last + 1))
+    return Axis(low=ticks[0], high=ticks[-1], start=start, end=end, ticks=ticks)

@@ -1,0 +1,53 @@
+"""What `edgesim bench` is asked to measure."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from edgesim.errors import UsageError
+from edgesim.profiles import DeviceProfile
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchRequest:
+    """What is to be measured.
+
+    Attributes:
+        bundle: as `edgesim.runtime.embedder.open_bundle` takes it.
+        float_bundle: the same encoder unquantised, to compare with; or None.
+        index: folder of the index that queries search; None to end them with the embedding.
+        profile: the device whose budgets are judged by, or None.
+        engine: of the queries; None for the one that the other commands take.
+        threads: on how many the engines are compared.
+        seconds: how long each figure is measured.
+        sustained: seconds of the sustained load; 0 for none.
+
+    Raises:
+        UsageError: a number that nothing can be measured by.
+    """
+
+    bundle: str
+    float_bundle: str | None = None
+    index: Path | None = None
+    profile: DeviceProfile | None = None
+    engine: str | None = None
+    threads: tuple[int, ...]
+    seconds: float
+    sustained: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.threads or min(self.threads) < 1:
+            numbers = ",".join(map(str, self.threads))
+            raise UsageError(f"threads: expected numbers above 0 such as 1,2,4, got {numbers!r}")
+        if not 0 < self.seconds < float("inf"):
+            raise UsageError(f"seconds: expected a number above 0, got {self.seconds:g}")
+        if not 0 <= self.sustained < float("inf"):
+            raise UsageError(f"sustained: expected seconds, or 0 for none, got {self.sustained:g}")
+
+
+def default_threads() -> tuple[int, ...]:
+    """Return 1, 2 and 4, as far as this process may use so many cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return tuple(number for number in (1, 2, 4) if number <= cores)

@@ -85,7 +85,12 @@ class Label(NamedTuple):
 
 
 def place_labels(
-    points: Sequence[Place], texts: Sequence[str], area: Box, radius: float, line: Sequence[Place]
+    points: Sequence[Place],
+    texts: Sequence[str],
+    area: Box,
+    radius: float,
+    line: Sequence[Place],
+    obstacles: Iterable[Box] = (),
 ) -> list[Label | None]:
     """Return where each text goes, None where there is no room for it.
 
@@ -97,9 +102,10 @@ def place_labels(
         area: what no text may leave.
         radius: of the points' markers.
         line: corners of the curve, which runs horizontally and vertically.
+        obstacles: what else is drawn, and no text may cover.
     """
     markers = [_around(point, point, radius) for point in points]
-    drawn = [_around(start, end) for start, end in itertools.pairwise(line)]
+    drawn = [*obstacles, *(_around(start, end) for start, end in itertools.pairwise(line))]
     labels: list[Label | None] = []
     for point, text in zip(points, texts, strict=True):
         written = [label.box for label in labels if label]

@@ -9,7 +9,7 @@
         DamagedIndexError           5   what it holds is not what was written
         EncoderMismatchError        5   the index was made by another encoder
       MissingDependencyError        6   an optional package is not installed; the message holds the cure
-      GateError                     7   an exported model fails one of its gates
+      GateError                     7   a model fails a gate of its export, or exceeds a budget of a device
       StorageError                  8   disk full, read-only or failing
 
 Status 0 is success, 130 an interruption by Ctrl-C, and 1 is left to Python itself: a defect in edgesim.
@@ -76,7 +76,7 @@ class MissingDependencyError(EdgesimError):
 
 
 class GateError(EdgesimError):
-    """An exported model fails one of the gates of its recipe or profile."""
+    """A model fails one of the gates of its export, or exceeds a budget of a device profile."""
 
     exit_status = 7
 
@@ -101,6 +101,7 @@ EXTRA_OF = {
     "edgesim_export": "export",
     "hnswlib": "hnsw",
     "h5py": "isc21",
+    "pyarrow": "parquet",
     "skimage": "demo",
     "sklearn": "demo",
     "ai_edge_litert": "tflite",

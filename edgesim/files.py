@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from edgesim.errors import InputError, StorageError
 
@@ -52,13 +52,25 @@ def sha256_file(path: Path) -> str:
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, durable when this returns. Raises `StorageError`."""
+    with replacing(path) as stream:
+        stream.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give the block a stream, and replace `path` by what it writes if it succeeds; durable then.
+
+    Raises `StorageError`, also for an `OSError` of the block.
+    """
+    import tempfile  # only writers pay for it
+
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
             temporary = Path(stream.name)
             try:
                 # Temporary files are private; what replaces them is as readable as any other file.
                 os.fchmod(stream.fileno(), 0o644)
-                stream.write(content)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
                 temporary.replace(path)

@@ -28,8 +28,8 @@ _CONTENT = {
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Return what a manifest holds, without its digest.
+def read_manifest(path: Path) -> tuple[dict[str, Any], str]:
+    """Return what a manifest holds, without its digest, and the SHA-256 of its bytes.
 
     Raises:
         BundleError: it cannot be read, is damaged, of another format version, or not one that edgesim writes.
@@ -56,7 +56,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if raw != manifest_text(manifest):
         raise BundleError(f"{path}: changed or damaged; copy the bundle again")
     _check_content(path, manifest)
-    return manifest
+    return manifest, hashlib.sha256(raw).hexdigest()
 
 
 def _check_content(path: Path, manifest: dict[str, Any]) -> None:

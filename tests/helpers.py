@@ -12,7 +12,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from edgesim.bundle import Bundle, golden_bytes, write_bundle
+from edgesim.bundle import Bundle
+from edgesim.bundle_writing import golden_bytes, write_bundle
 from edgesim.model_spec import ModelSpec
 from edgesim.runtime.engines import ENGINES
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "isc21": "describe, match and score image sets in the files of the Image Similarity Challenge 2021",
     "export": "make int8 models for a device and check them",
     "bundle": "check a bundle, show what it holds, sign it, put it into use on a device",
+    "bench": "measure an encoder on this machine: time, memory, engines, budgets; compare two measurements",
     "profiles": "list the device profiles, or show one with its sources",
     "doctor": "say what this machine has, what is missing, and the cure",
 }

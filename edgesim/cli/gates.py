@@ -15,7 +15,7 @@ _SIGNS = {
     "peak_memory": "<=",
     "latency": "<=",
 }
-_RESULTS = {True: "pass", False: "FAIL", None: "not measured here"}
+RESULTS = {True: "pass", False: "FAIL", None: "not measured here"}
 
 
 def format_gates(gates: list[dict[str, Any]]) -> str:
@@ -26,7 +26,7 @@ def format_gates(gates: list[dict[str, Any]]) -> str:
             gate["gate"],
             "-" if gate["value"] is None else str(gate["value"]),
             f"{_SIGNS.get(gate['gate'], '')} {gate['limit']}".strip(),
-            _RESULTS[gate["passed"]],
+            RESULTS[gate["passed"]],
             gate.get("note", ""),
         )
         for gate in gates

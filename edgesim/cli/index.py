@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesim.cli import index_changes, index_damage, index_exchange, index_watch
+from edgesim.cli import index_changes, index_damage, index_exchange, index_graph, index_watch
 from edgesim.cli.encoders import add_encoder_option, add_engine_option, find_checkpoint
 from edgesim.cli.labels import add_label_option, add_where_option, parse_labels, parse_where
 from edgesim.cli.parsers import (
@@ -30,7 +30,6 @@ changed files are brought up to date, and labels are merged. An image is known b
 """
 _LIST = "Print the path and the labels of each entry."
 _STATS = "Print how many entries there are, which encoder made them, how they are searched, and sizes."
-_REBUILD = "Build the search graph of a large index anew. Small ones are searched exactly, without."
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -54,21 +53,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add_index_argument(stats)
     add_json_option(stats, _HELP_JSON)
     stats.set_defaults(run=run_stats)
-    rebuilt = add_action(
-        actions, "rebuild", "build the search graph anew", _REBUILD, example("edgesim index rebuild parts")
-    )
-    add_index_argument(rebuilt)
-    rebuilt.add_argument(
-        "--recall",
-        type=float,
-        metavar="SHARE",
-        help="choose the graph's parameters so that searches find this share of the nearest entries, such as "
-        "0.99; verified against exact searches, and remembered (default: as they are)",
-    )
-    rebuilt.add_argument(
-        "-k", type=int, default=10, metavar="N", help="of the N nearest, with --recall (default: 10)"
-    )
-    rebuilt.set_defaults(run=run_rebuild)
+    index_graph.add_actions(actions)
     index_changes.add_actions(actions)
     index_watch.add_actions(actions)
     index_exchange.add_actions(actions)
@@ -184,31 +169,15 @@ def _stats_lines(stats: dict[str, Any]) -> list[tuple[str, str]]:
         *([("key model", f"{stats['key_model']} ({stats['key_model_id']})")] if stats["key_model"] else []),
         ("bundle", stats["bundle"]),
         ("search", "HNSW" if stats["search"] == "hnsw" else "exact"),
-        ("search graph", stats["graph"]),
-        *([("recall", _recall_line(stats["graph_settings"]))] if stats["graph_settings"] else []),
+        ("search graph", _graph_line(stats)),
+        *([("recall", index_graph.recall_line(stats["graph_settings"]))] if stats["graph_settings"] else []),
         ("labels", ", ".join(labels) or "none"),
         *((name, f"{size} bytes") for name, size in stats["bytes"].items()),
     ]
 
 
-def _recall_line(settings: dict[str, Any]) -> str:
-    return (
-        f"{settings['measured']:.4f} of the {settings['k']} nearest found ({settings['recall']} asked for, "
-        f"{settings['queries']} searches among {settings['entries']} entries) with M {settings['m']}, "
-        f"ef_construction {settings['ef_construction']}, ef_search {settings['ef_search']}"
-    )
-
-
-def run_rebuild(args: argparse.Namespace) -> int:
-    """Build the search graph anew."""
-    from edgesim.runtime.index import Index
-
-    with Index.open(args.index) as index:
-        rebuilt = index.rebuild_graph(args.recall, args.k)
-        settings = index.graph_settings()
-        if rebuilt:
-            recall = f"; {_recall_line(settings.to_dict())}" if args.recall and settings else ""
-            print(f"{args.index}: search graph of {len(index)} entries rebuilt{recall}")
-        else:
-            print(f"{args.index}: {len(index)} entries are searched exactly and need no search graph")
-    return 0
+def _graph_line(stats: dict[str, Any]) -> str:
+    if stats["search"] != "hnsw":
+        return str(stats["graph"])
+    newer = f" by {stats['newer']} entries that came" if stats["newer"] else ""
+    return f"{stats['graph']}{newer}, {stats['graph_memory'] / 2**20:.0f} MiB of memory"

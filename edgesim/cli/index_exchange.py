@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from edgesim.runtime.merging import TakeReport
 
 _EXPORT = """\
-Write all entries of an index into one file. NAME.npz holds everything, for NumPy and for edgesim index import
-(docs/index.md has its arrays). NAME.h5 or NAME.hdf5 is the file of the Image Similarity Challenge 2021, with
-paths and vectors only.
+Write all entries of an index into one file. NAME.npz and NAME.parquet hold everything, for NumPy or for
+pandas, DuckDB and the like, and for edgesim index import (docs/index.md has their arrays and columns).
+NAME.h5 or NAME.hdf5 is the file of the Image Similarity Challenge 2021, with paths and vectors only.
 """
 _IMPORT = """\
 Take the entries of a file into an index, without the images. The index is made if it is not there. Where both
 have a path, the entry whose file was changed later is kept; labels are merged. HDF5 says nothing of that, so
-the index's entries are kept, and nothing of the encoder, so --unchecked is asked for.
+the index's entries are kept, and nothing of the encoder, so --unchecked is asked for. So it is with a Parquet
+file that another program wrote; the columns path and vector are enough.
 """
 _MERGE = """\
 Take all entries of other indexes of the same encoder into INTO, which is made if it is not there; the others
@@ -39,7 +40,9 @@ def add_actions(actions: Subparsers) -> None:
         example("edgesim index export parts parts.npz"),
     )
     add_index_argument(export)
-    export.add_argument("file", type=Path, metavar="FILE", help="name that ends with .npz, .h5 or .hdf5")
+    export.add_argument(
+        "file", type=Path, metavar="FILE", help="name that ends with .npz, .parquet, .h5 or .hdf5"
+    )
     export.set_defaults(run=run_export)
     taken = add_action(
         actions,

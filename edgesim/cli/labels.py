@@ -31,9 +31,11 @@ def add_where_option(parser: argparse.ArgumentParser, purpose: str) -> None:
 
 def parse_where(args: argparse.Namespace) -> LabelFilter | None:
     """Return the filter that was given, None without. Raises `UsageError`."""
+    if args.where is None:
+        return None
     from edgesim.runtime.label_filter import LabelFilter
 
-    return None if args.where is None else LabelFilter.parse(args.where)
+    return LabelFilter.parse(args.where)
 
 
 def parse_labels(pairs: list[str]) -> dict[str, str]:

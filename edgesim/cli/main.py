@@ -15,7 +15,7 @@ from edgesim.errors import EdgesimError, StorageError
 
 _EPILOG = """\
 exit status: 0 success; 2 wrong request; 3 unusable input; 4 damaged bundle; 5 damaged or foreign index;
-6 a package is missing; 7 an export gate failed; 8 disk full or read-only; 130 interrupted
+6 a package is missing; 7 a gate or budget is not met; 8 disk full or read-only; 130 interrupted
 """
 
 

@@ -13,7 +13,7 @@ from edgesim.cli.parsers import Subparsers, add_command, add_index_argument, add
 
 if TYPE_CHECKING:
     from edgesim.errors import ImageError
-    from edgesim.runtime.index import Match
+    from edgesim.runtime.match import Match
     from edgesim.runtime.matcher import Matcher
     from edgesim.runtime.scoring import Scoring
 

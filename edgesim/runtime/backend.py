@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgesim.model_spec import ModelSpec
 
 
 class Backend(Protocol):
@@ -22,8 +24,12 @@ class Backend(Protocol):
         """The engine's version."""
         ...
 
-    def infer(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the raw embeddings (N, D) of normalised images (N, S, S, 3), both float32.
+    def prepare(self, pixels: NDArray[np.uint8], spec: ModelSpec) -> NDArray[Any]:
+        """Return what the network takes, N of it, from RGB pixels (N, S, S, 3): normalised by the spec."""
+        ...
+
+    def infer(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the raw embeddings (N, D), float32, of what `prepare` returned, N at least 1.
 
         The embeddings are not yet L2-normalised. The result for an image does not depend on the others.
         """

@@ -10,12 +10,12 @@
               mtime_ns      (N,) int64, nanoseconds since 1970
               labels        UTF-8 JSON as uint8: a list of N objects
               vectors       (N, D) float32, L2-normalised
+.parquet      a table (edgesim.runtime.descriptor_parquet); everything, too
 .h5, .hdf5    the file of the Image Similarity Challenge 2021 (edgesim.isc21): vectors and paths only
 """
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import os
@@ -29,33 +29,20 @@ from numpy.typing import NDArray
 from edgesim.errors import InputError
 from edgesim.files import write_atomic
 from edgesim.isc21 import Descriptors, read_descriptors, write_descriptors
-from edgesim.runtime.entry import NewEntry, check_labels, entry_path
-from edgesim.runtime.facts import IndexFacts
-from edgesim.runtime.keys import KeyModel
-from edgesim.runtime.reader import normalised
+from edgesim.runtime.descriptor_rows import (
+    FORMAT,
+    UNKNOWN,
+    DescriptorFile,
+    check_entries,
+    check_names,
+    described,
+    origin_from_dict,
+    origin_to_dict,
+)
+from edgesim.runtime.entry import NewEntry
 from edgesim.runtime.store import EntryStore
 
-FORMAT = "edgesim descriptors 1"
-SUFFIXES = (".npz", ".h5", ".hdf5")
-# What an entry has whose file nobody has looked at: adding the image computes its vector anew.
-_UNKNOWN = {"sha256": "0" * 64, "size": 0, "mtime_ns": 0}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DescriptorFile:
-    """What a file of descriptors holds.
-
-    Attributes:
-        entries: each with a vector, under an absolute path that no other has.
-        dim: D of the vectors.
-        encoder_id: of the encoder of the index that it came from; None in a file that does not say.
-        keys: the key model that the vectors come from, None for the encoder itself.
-    """
-
-    entries: list[NewEntry]
-    dim: int
-    encoder_id: str | None = None
-    keys: KeyModel | None = None
+SUFFIXES = (".npz", ".parquet", ".h5", ".hdf5")
 
 
 def check_suffix(path: Path) -> None:
@@ -68,22 +55,24 @@ def write_file(path: Path, store: EntryStore) -> int:
     """Write all entries of an index; return how many. The file is replaced at once or not at all.
 
     Raises:
-        InputError: a name of another kind, or one for HDF5 and a path that is not UTF-8.
-        MissingDependencyError: h5py is not installed, for HDF5.
+        InputError: a name of another kind, or one for HDF5 or Parquet and a path that is not UTF-8.
+        MissingDependencyError: h5py is not installed, for HDF5, or pyarrow, for Parquet.
         StorageError: the file cannot be written.
     """
     check_suffix(path)
+    if path.suffix.lower() == ".parquet":
+        from edgesim.runtime.descriptor_parquet import write_parquet
+
+        return write_parquet(path, store)
     with store.snapshot():
         entries, (ids, vectors) = store.entries(), store.vectors()
     if path.suffix.lower() != ".npz":
-        for entry in entries:
-            if os.fsencode(entry.path) != entry.path.encode(errors="replace"):
-                raise InputError(f"{path}: HDF5 takes names in UTF-8, not {entry.path!r}; export as .npz")
+        check_names(path, entries, "HDF5")
         write_descriptors(path, Descriptors(tuple(entry.path for entry in entries), vectors))
         return len(entries)
     arrays = {
         "format": np.array(FORMAT),
-        "facts": _to_array(_facts(store.facts)),
+        "facts": _to_array(origin_to_dict(store.facts)),
         "ids": ids,
         "paths": np.array([os.fsencode(entry.path) for entry in entries], dtype=np.bytes_),
         "sha256": np.array([entry.sha256 for entry in entries], dtype=np.bytes_),
@@ -98,11 +87,6 @@ def write_file(path: Path, store: EntryStore) -> int:
     return len(entries)
 
 
-def _facts(facts: IndexFacts) -> dict[str, Any]:
-    keys = None if facts.keys is None else {"name": facts.keys.name, "id": facts.keys.encoder_id}
-    return {"encoder_id": facts.encoder_id, "encoder_name": facts.spec.name, "key_model": keys}
-
-
 def _to_array(value: object) -> NDArray[np.uint8]:
     return np.frombuffer(json.dumps(value, ensure_ascii=False).encode(), dtype=np.uint8)
 
@@ -115,32 +99,30 @@ def read_file(path: Path) -> DescriptorFile:
     Raises:
         InputError: the file is missing, damaged or of another form, a path stands twice, or a vector is not
             of length 1.
-        MissingDependencyError: h5py is not installed, for HDF5.
+        MissingDependencyError: h5py is not installed, for HDF5, or pyarrow, for Parquet.
     """
     check_suffix(path)
-    if path.suffix.lower() == ".npz":
-        found = _read_npz(path)
-    else:
-        descriptors = read_descriptors(path)
-        facts = [_UNKNOWN | {"path": name, "labels": {}} for name in descriptors.names]
-        found = _described(facts, descriptors.vectors)
-    known: set[str] = set()
-    for entry in found.entries:
-        if entry.path in known:
-            raise InputError(f"{path}: expected each path once, got {entry.path!r} twice")
-        known.add(entry.path)
-    vectors = np.array([entry.vector for entry in found.entries], dtype=np.float32)
-    if found.entries and not normalised(vectors):
-        raise InputError(f"{path}: expected vectors of length 1, got others; divide each by its length")
+    match path.suffix.lower():
+        case ".npz":
+            found = _read_npz(path)
+        case ".parquet":
+            from edgesim.runtime.descriptor_parquet import read_parquet
+
+            found = read_parquet(path)
+        case _:
+            found = _read_hdf5(path)
+    check_entries(path, found.parts)
     return found
 
 
-def _described(facts: list[dict[str, Any]], vectors: NDArray[np.float32], **more: Any) -> DescriptorFile:
-    entries = [
-        NewEntry(**{**fact, "path": entry_path(fact["path"])}, vector=vector)
-        for fact, vector in zip(facts, vectors, strict=True)
-    ]
-    return DescriptorFile(entries=entries, dim=vectors.shape[1], **more)
+def _read_hdf5(path: Path) -> DescriptorFile:
+    descriptors = read_descriptors(path)
+    rows = zip(descriptors.names, descriptors.vectors, strict=True)
+    try:
+        entries = [described(name, {}, vector.astype(np.float32), **UNKNOWN) for name, vector in rows]
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+    return DescriptorFile(parts=[entries], dim=descriptors.vectors.shape[1])
 
 
 def _read_npz(path: Path) -> DescriptorFile:
@@ -190,31 +172,23 @@ def _from_arrays(arrays: dict[str, NDArray[Any]]) -> DescriptorFile:
         column = arrays[name]
         if column.shape != (count,) or (column.dtype.kind != kind and count):
             raise ValueError(f"{name}: expected one for each vector, got {column.dtype} {column.shape}")
-    rows = zip(*(arrays[name].tolist() for name in columns), labels, strict=True)
-    keys = facts["key_model"]
-    return _described(
-        [_fact(*row) for row in rows],
-        vectors,
-        encoder_id=str(facts["encoder_id"]),
-        keys=None if keys is None else KeyModel(str(keys["name"]), str(keys["id"])),
-    )
+    rows = zip(*(arrays[name].tolist() for name in columns), labels, vectors, strict=True)
+    entries = [_entry(*row) for row in rows]
+    return DescriptorFile(parts=[entries], dim=vectors.shape[1], **origin_from_dict(facts))
 
 
-def _fact(path: bytes, sha256: bytes, size: int, mtime_ns: int, labels: dict[str, str]) -> dict[str, Any]:
-    if not path:
-        raise ValueError("a path is empty")
+def _entry(
+    path: bytes,
+    sha256: bytes,
+    size: int,
+    mtime_ns: int,
+    labels: dict[str, str],
+    vector: NDArray[np.float32],
+) -> NewEntry:
     if not all(isinstance(word, str) for word in (*labels.keys(), *labels.values())):
         raise ValueError("a label is no text")
-    check_labels(labels)
-    if len(sha256) != 64:
-        raise ValueError(f"sha256: expected 64 digits, got {len(sha256)}")
-    return {
-        "path": os.fsdecode(path),
-        "sha256": sha256.decode("ascii"),
-        "size": size,
-        "mtime_ns": mtime_ns,
-        "labels": labels,
-    }
+    digest = sha256.decode("ascii")
+    return described(os.fsdecode(path), labels, vector, sha256=digest, size=size, mtime_ns=mtime_ns)
 
 
 def _from_json(array: NDArray[Any]) -> Any:

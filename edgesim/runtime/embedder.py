@@ -13,7 +13,7 @@ from edgesim.bundle import Bundle
 from edgesim.errors import BundleError
 from edgesim.metrics import l2_normalise, paired_cosine
 from edgesim.model_spec import PREPROCESS_VERSION
-from edgesim.preprocess import load_pixels, normalise, resize_image
+from edgesim.preprocess import load_pixels, resize_image
 from edgesim.runtime.engines import load_backend, model_format
 
 # Golden embeddings are not reproduced to the bit everywhere, for int8 kernels differ in rounding: LiteRT and
@@ -95,19 +95,19 @@ class Embedder:
             )
         if len(pixels) == 0:
             return np.empty((0, self.bundle.spec.embedding_dim), dtype=np.float32)
-        return l2_normalise(self._infer(normalise(pixels, self.bundle.spec)))
+        return l2_normalise(self._infer(pixels))
 
-    def _infer(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _infer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the raw embeddings (N, D); what the manifest promises of the model is checked."""
         try:
-            raw = self._backend.infer(images)
+            raw = self._backend.infer(self._backend.prepare(pixels, self.bundle.spec))
         except Exception as error:  # the engines have classes of their own
             detail = " ".join(str(error).split())
             raise BundleError(
                 f"{self.bundle.folder}: its model fails in {self.engine} {self.engine_version} ({detail}); "
                 "get the bundle again"
             ) from error
-        expected = (len(images), self.bundle.spec.embedding_dim)
+        expected = (len(pixels), self.bundle.spec.embedding_dim)
         if raw.shape != expected:
             raise BundleError(
                 f"{self.bundle.folder}: its model gives embeddings of shape {raw.shape[1:]}, the manifest "

@@ -12,7 +12,7 @@ from edgesim.errors import InputError, UsageError
 from edgesim.metrics import FloatArray
 from edgesim.occlusion import occlusion_map
 from edgesim.preprocess import decode_image, load_pixels
-from edgesim.runtime.index import Match
+from edgesim.runtime.match import Match
 from edgesim.runtime.matcher import Matcher
 
 # Pixels of the shorter side that pictures for people are decoded to at least.

@@ -6,14 +6,16 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgesim.builtin import ENCODERS, bundle_folder
 from edgesim.bundle import Bundle
 from edgesim.errors import BundleError, EncoderMismatchError
 from edgesim.model_spec import ModelSpec
 from edgesim.runtime.database import damaged
-from edgesim.runtime.keys import KeyModel
+
+if TYPE_CHECKING:
+    from edgesim.runtime.keys import KeyModel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,8 @@ class IndexFacts:
             spec = ModelSpec.from_dict(json.loads(rows["spec"]))
             keys = None
             if "key_model_id" in rows:
+                from edgesim.runtime.keys import KeyModel  # few indexes have one
+
                 keys = KeyModel(rows["key_model_name"], rows["key_model_id"])
             bundle = os.fsdecode(rows["bundle"])
             return cls(encoder_id=rows["encoder_id"], spec=spec, bundle=bundle, keys=keys)

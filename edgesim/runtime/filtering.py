@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 from edgesim.runtime.database import damaged
 from edgesim.runtime.digests import vector_digest
 from edgesim.runtime.entry import Entry
-from edgesim.runtime.label_filter import LabelFilter, define_functions
 from edgesim.runtime.reader import EntryReader
 from edgesim.runtime.rows import stored_digests
+
+if TYPE_CHECKING:
+    from edgesim.runtime.label_filter import LabelFilter
 
 
 class FilteredReader(EntryReader):
@@ -21,20 +24,19 @@ class FilteredReader(EntryReader):
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         super().__init__(folder, connection)
-        self._facts_compared = False
-        define_functions(connection)
+        self._functions_defined = self._facts_compared = False
 
     def ids_where(self, where: LabelFilter) -> list[int]:
         """Return the ids of the entries that a filter selects, rising."""
         with self.snapshot():
-            self.compare_facts()
+            self._prepare()
             query = f"SELECT id FROM entries WHERE {where.sql} ORDER BY id"
             return [row[0] for row in self._connection.execute(query, where.values)]
 
     def vectors_where(self, where: LabelFilter) -> NDArray[np.float32]:
         """Return the vectors (N, D) of the entries that a filter selects, in the order of `ids_where`."""
         with self.snapshot():
-            self.compare_facts()
+            self._prepare()
             checksum = "NULL" if self.format_version == 1 else "vector_digest"
             query = f"SELECT id, vector, {checksum} FROM entries WHERE {where.sql} ORDER BY id"
             rows = self._connection.execute(query, where.values).fetchall()
@@ -46,8 +48,16 @@ class FilteredReader(EntryReader):
     def entries_where(self, where: LabelFilter) -> list[Entry]:
         """Return the entries that a filter selects, by rising id."""
         with self.snapshot():
-            self.compare_facts()
+            self._prepare()
             return [self._checked(row).entry for row in self.rows(f"WHERE {where.sql}", *where.values)]
+
+    def _prepare(self) -> None:
+        if not self._functions_defined:
+            from edgesim.runtime.label_filter import define_functions
+
+            define_functions(self._connection)
+            self._functions_defined = True
+        self.compare_facts()
 
     def compare_facts(self) -> None:
         """Compare all labels, once: a filter passes an entry over whose label is damaged."""

@@ -8,14 +8,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
+import os
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.errors import missing_dependency
 
+# Where the graph of an index lies in its folder (edgesim.runtime.graph_cache).
+GRAPH_FILE = "graph.hnsw"
+GRAPH_FACTS_FILE = "graph.json"
 # Entries are inserted by so many at a time: Ctrl-C is heeded in between.
 _CHUNK = 1000
+# Of an exact search: with so many columns for each result hardly ever do two of the best fall into one.
+# Our choice.
+_COLUMNS_A_RESULT = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +40,49 @@ Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 
 
+# What hnswlib 0.8 holds in memory for each entry besides the vector and its links, on a 64-bit machine: id,
+# level, a pointer, a lock, the place in the table of ids, and a mark of a search; and once, locks. From its
+# source; a process grows by this to within 1 %.
+_ENTRY_BYTES, _LOCK_BYTES = 8 + 4 + 8 + 40 + 40 + 2, 65536 * 40
+
+
+def graph_bytes(entries: int, dim: int, m: int) -> int:
+    """Return how many bytes of memory a graph takes, for vectors of `dim` numbers and with M = `m`."""
+    lowest_level, higher_levels = 4 * (2 * m + 1), 4 * (m + 1) / (m - 1)
+    return int(entries * (4 * dim + lowest_level + higher_levels + _ENTRY_BYTES)) + _LOCK_BYTES
+
+
 def hnswlib_installed() -> bool:
     """Return whether hnswlib is installed, without importing it."""
     return importlib.util.find_spec("hnswlib") is not None
+
+
+def best_of(ids: Ids, similarities: Vectors, k: int) -> tuple[Ids, Vectors]:
+    """Return the k best of (N,), best first; among equal ones in the order that they are given in."""
+    # All that reach a bound, so that the order decides among equals, and not the partition.
+    rows = np.flatnonzero(similarities >= _bound(similarities, k)) if k < len(ids) else np.arange(len(ids))
+    rows = rows[np.argsort(-similarities[rows], kind="stable")][:k]
+    return ids[rows], similarities[rows]
+
+
+def _bound(similarities: Vectors, k: int) -> np.float32:
+    """Return a number that at least `k` of (N,) reach, and not many more.
+
+    It is the k-th largest of the maxima of some columns: as many values reach it as columns do. To partition
+    a hundred thousand similarities takes several times as long as the product that they come from.
+    """
+    columns = _COLUMNS_A_RESULT * k
+    whole = len(similarities) // columns * columns
+    if whole > columns:
+        similarities = similarities[:whole].reshape(-1, columns).max(axis=0)
+    return np.float32(np.partition(similarities, -k)[-k])
+
+
+def _usable_cores() -> int:
+    """Return how many cores this process may use: hnswlib would count those that it is kept off, too."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Graph:
@@ -81,6 +128,10 @@ class Graph:
         self._graph.save_index(path)
         return int(self._graph.index_file_size())
 
+    def count(self) -> int:
+        """Return how many entries are in the graph, those marked as removed included."""
+        return int(self._graph.get_current_count())
+
     def ids(self) -> set[int]:
         """Return the ids in the graph, those marked as removed included."""
         return set(self._graph.get_ids_list())
@@ -95,8 +146,10 @@ class Graph:
         self._insert(ids, vectors)
 
     def _insert(self, ids: Ids, vectors: Vectors) -> None:
+        threads = _usable_cores()
         for start in range(0, len(ids), _CHUNK):
-            self._graph.add_items(vectors[start : start + _CHUNK], ids[start : start + _CHUNK])
+            chunk = slice(start, start + _CHUNK)
+            self._graph.add_items(vectors[chunk], ids[chunk], num_threads=threads)
 
     def mark_removed(self, ids: set[int]) -> None:
         """Leave entries out of all answers from now on; those already marked stay so."""

@@ -1,9 +1,10 @@
 """The search graph of a large index on disk: a cache of the entries that can be lost without harm.
 
     graph.hnsw   written by hnswlib
-    graph.json   what it was made from, and the SHA-256 of graph.hnsw
+    graph.json   what it was made from, and the SHA-256 of graph.hnsw (edgesim.runtime.graph_facts)
 
-hnswlib trusts the files that it loads, so it is given only bytes whose SHA-256 has been compared.
+hnswlib trusts the files that it loads, so it is given only bytes whose SHA-256 has been compared. The files
+may lie behind the entries by some commits, see `edgesim.runtime.live_graph`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import os
-import struct
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -25,18 +23,18 @@ from edgesim.errors import StorageError
 from edgesim.files import sha256_file, write_atomic
 from edgesim.runtime.digests import vector_digest
 from edgesim.runtime.facts import IndexFacts
-from edgesim.runtime.graph import Graph
+from edgesim.runtime.graph import GRAPH_FACTS_FILE, GRAPH_FILE, Graph
+from edgesim.runtime.graph_facts import GraphFacts, Lag, lag_behind, made_by
 from edgesim.runtime.graph_settings import read_parameters
-from edgesim.runtime.reader import EntryReader, Version
+from edgesim.runtime.reader import EntryReader
+from edgesim.runtime.versions import Version
 
-GRAPH_FILE = "graph.hnsw"
-GRAPH_FACTS_FILE = "graph.json"
 # Removed entries stay in a graph, marked; beyond this share of them it is built anew. Our choice.
 MAX_REMOVED_SHARE = 0.25
 # So many vectors of a graph are compared at a time.
 _PART = 1000
 
-State = Literal["fresh", "stale", "damaged", "missing"]
+State = Literal["fresh", "behind", "stale", "damaged", "missing"]
 
 
 class GraphCache:
@@ -94,46 +92,51 @@ class GraphCache:
         if facts is None:
             return "missing", None
         try:
-            made_from = json.loads(facts)
-            digest = made_from.pop("sha256")
-            if version is None:
-                version = Version(made_from["generation"], made_from.get("vectors"))
-            expected = self._made_from(version)
+            found = GraphFacts.from_bytes(facts)
             stream = (self._folder / GRAPH_FILE).open("rb")
         except FileNotFoundError:
             return "missing", None
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        except (OSError, ValueError):
             return "damaged", None
-        if made_from != expected:
+        other = version is not None and found.version.name != version.name
+        if other or found.made_by != made_by(self._facts):
             stream.close()
             return "stale", None
-        if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != found.sha256:
             stream.close()
             return "damaged", None
         return "fresh", stream
 
-    def _made_from(self, version: Version) -> dict[str, Any]:
-        keys = self._facts.keys
-        return {
-            "generation": version.generation,
-            **({} if version.vectors is None else {"vectors": version.vectors}),
-            "encoder_id": self._facts.encoder_id,
-            **({"key_model_id": keys.encoder_id} if keys else {}),
-            "embedding_dim": self._facts.spec.embedding_dim,
-            # hnswlib writes its structures as they lie in memory, without saying which version wrote them.
-            "hnswlib": _hnswlib_version(),
-            "platform": f"{sys.byteorder}-endian, {8 * struct.calcsize('P')} bits",
-        }
+    def lag(self, store: EntryReader) -> Lag | None:
+        """Return how far the files lie behind the entries, without reading the graph; None if of no use.
 
-    def refresh(self, store: EntryReader, *, anew: bool = False) -> None:
+        See `lag_behind`: that they are of use turns out when the graph is read.
+        """
+        try:
+            facts = GraphFacts.from_bytes(self._read_facts() or b"")
+        except ValueError:
+            return None
+        if facts.made_by != made_by(self._facts) or not (self._folder / GRAPH_FILE).exists():
+            return None
+        return lag_behind(facts.version, store)
+
+    def refresh(self, store: EntryReader, *, anew: bool = False, allowed_lag: int = 0) -> bool:
         """Bring the files up to the entries: add and mark what has changed, or build the graph `anew`.
+
+        Returns:
+            Whether they were written: not if they hold the last commit, and not if no more than `allowed_lag`
+            entries came and went since.
 
         Raises:
             MissingDependencyError: hnswlib is not installed.
             StorageError: they cannot be written.
         """
-        if not anew and self.state(store.version()) == "fresh":
-            return
+        if not anew:
+            lag = self.lag(store)
+            if lag is not None and 0 < lag.newer + lag.removed <= allowed_lag:
+                return False
+            if self.state(store.version()) == "fresh":
+                return False
         graph = None if anew else self.load(None)[1]
         held = graph.ids() if graph else set()
         with store.snapshot():
@@ -149,6 +152,7 @@ class GraphCache:
             graph.mark_removed(held - live)
             graph.add(ids, vectors)
         self.save(graph, version)
+        return True
 
     def removed_share(self, store: EntryReader) -> float:
         """Return which share of the graph are removed entries; 0 if there is no fresh graph."""
@@ -179,8 +183,8 @@ class GraphCache:
             raise StorageError(
                 f"{self._folder / GRAPH_FILE}: cannot be written ({error.strerror})"
             ) from error
-        made_from = {**self._made_from(version), "sha256": digest}
-        write_atomic(self._folder / GRAPH_FACTS_FILE, (json.dumps(made_from, indent=2) + "\n").encode())
+        facts = GraphFacts(version=version, made_by=made_by(self._facts), sha256=digest)
+        write_atomic(self._folder / GRAPH_FACTS_FILE, facts.to_bytes())
 
     def delete(self) -> None:
         """Remove the files, where that can be done."""
@@ -213,12 +217,3 @@ def _can_be_updated(held: set[int], live: set[int]) -> bool:
     removed, new = held - live, live - held
     in_order = not held or not new or min(new) > max(held)
     return in_order and len(removed) <= MAX_REMOVED_SHARE * len(held | live)
-
-
-def _hnswlib_version() -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version("hnswlib")
-    except metadata.PackageNotFoundError:
-        return "unknown"

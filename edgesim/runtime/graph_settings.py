@@ -1,6 +1,8 @@
-"""The parameters of an index's search graph, chosen for the recall that was asked for, and kept by the index.
+"""The parameters of an index's search graph, chosen for its size, a recall and a limit of memory.
 
-setting `graph`   m, ef_construction, ef_search; recall, k, measured, entries, queries
+The index keeps them:
+
+setting `graph`   m, ef_construction, ef_search; recall, k, measured, entries, queries, memory, memory_limit
 """
 
 from __future__ import annotations
@@ -16,17 +18,20 @@ from edgesim.errors import UsageError
 from edgesim.metrics import l2_normalise
 from edgesim.runtime import graph as hnsw
 from edgesim.runtime.database import damaged
-from edgesim.runtime.graph import Graph, HnswParameters, Ids, Vectors
+from edgesim.runtime.graph import Graph, HnswParameters, Ids, Vectors, graph_bytes
 from edgesim.runtime.reader import EntryReader
 
 SETTING = "graph"
 # In the order in which they are tried: a denser graph takes more memory and time to build. Our choice.
 _BUILDS = ((16, 128), (32, 256), (48, 512))
+# Tried where memory allows none of these.
+_SMALLEST = (8, 256)
 _EF_SEARCH = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 # So many entries are looked for, each with noise after which its cosine with itself is about this, as that of
 # an edited copy may be: a vector that is in the graph itself would be too easy to find. Our choice.
 QUERIES = 500
 _COSINE = 0.8
+_MIB = 2**20
 
 _log = logging.getLogger("edgesim")
 
@@ -40,6 +45,8 @@ class GraphSettings:
         recall: which share of the `k` nearest was asked for.
         k: how many nearest.
         measured: the share that was found, by so many `queries`, when there were so many `entries`.
+        memory: how many bytes the graph takes then, see `graph_bytes`; None if chosen by an earlier edgesim.
+        memory_limit: how many were allowed; None: any.
     """
 
     parameters: HnswParameters
@@ -48,6 +55,17 @@ class GraphSettings:
     measured: float
     entries: int
     queries: int
+    memory: int | None = None
+    memory_limit: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why this graph and no other."""
+        if self.measured >= self.recall:
+            return "the smallest that finds so much"
+        if self.memory_limit is not None and self.parameters.m < _BUILDS[-1][0]:
+            return "the largest that memory allows"
+        return "the largest that is tried"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -77,7 +95,9 @@ def read_parameters(store: EntryReader) -> HnswParameters:
     return hnsw.DEFAULTS if settings is None else settings.parameters
 
 
-def choose_graph(ids: Ids, vectors: Vectors, recall: float, k: int) -> tuple[Graph, GraphSettings]:
+def choose_graph(
+    ids: Ids, vectors: Vectors, recall: float, k: int, memory: int | None = None
+) -> tuple[Graph, GraphSettings]:
     """Build the smallest graph, and find the fastest search in it, that reach a recall.
 
     Args:
@@ -87,18 +107,21 @@ def choose_graph(ids: Ids, vectors: Vectors, recall: float, k: int) -> tuple[Gra
             search for a sample of the entries, with noise. If it cannot be reached, a line in the log says
             so, and the best there is comes back.
         k: how many nearest.
+        memory: how many bytes the graph may take in a process that searches, see `graph_bytes`; None: any.
 
     Raises:
-        UsageError: a recall that is not above 0 and below 1, or k below 1 or above N.
+        UsageError: a recall that is not above 0 and below 1, k below 1 or above N, or no graph fits into the
+            memory.
         MissingDependencyError: hnswlib is not installed.
     """
     if not 0 < recall < 1:
         raise UsageError(f"the recall must lie above 0 and below 1, got {recall}; only an exact search has 1")
     if not 1 <= k <= len(ids):
         raise UsageError(f"k must be 1 to {len(ids)}, the number of entries, got {k}")
+    builds = _builds_within(memory, len(ids), vectors.shape[1])
     queries = _noisy_sample(vectors)
     nearest = _exactly(ids, vectors, queries, k)
-    for m, ef_construction in _BUILDS:
+    for m, ef_construction in builds:
         graph = Graph.build(ids, vectors, HnswParameters(m, ef_construction))
         for ef_search in _EF_SEARCH:
             parameters = graph.parameters = HnswParameters(m, ef_construction, max(ef_search, k))
@@ -108,8 +131,12 @@ def choose_graph(ids: Ids, vectors: Vectors, recall: float, k: int) -> tuple[Gra
         if measured >= recall:
             break
     else:
+        within = "" if memory is None else f" within {memory / _MIB:.0f} MiB of memory"
         _log.warning(
-            "the recall %s is out of reach: the largest graph that is tried has %.4f", recall, measured
+            "the recall %s is out of reach%s: the largest graph that is tried has %.4f",
+            recall,
+            within if builds[-1] != _BUILDS[-1] else "",
+            measured,
         )
     return graph, GraphSettings(
         parameters=parameters,
@@ -118,7 +145,23 @@ def choose_graph(ids: Ids, vectors: Vectors, recall: float, k: int) -> tuple[Gra
         measured=measured,
         entries=len(ids),
         queries=len(queries),
+        memory=graph_bytes(len(ids), vectors.shape[1], parameters.m),
+        memory_limit=memory,
     )
+
+
+def _builds_within(memory: int | None, entries: int, dim: int) -> list[tuple[int, int]]:
+    """Return what to try, the smallest graph first. Raises `UsageError` if not even that fits."""
+    if memory is None:
+        return list(_BUILDS)
+    fitting = [build for build in (_SMALLEST, *_BUILDS) if graph_bytes(entries, dim, build[0]) <= memory]
+    if not fitting:
+        raise UsageError(
+            f"the smallest search graph of {entries} vectors of {dim} numbers takes "
+            f"{graph_bytes(entries, dim, _SMALLEST[0]) / _MIB:.0f} MiB of memory, {memory / _MIB:.0f} are "
+            "allowed; allow more, or remove entries"
+        )
+    return fitting if fitting == [_SMALLEST] else fitting[1:]
 
 
 def _noisy_sample(vectors: Vectors) -> Vectors:

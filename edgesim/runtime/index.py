@@ -6,7 +6,6 @@ graph.hnsw, graph.json     a cache that makes large indexes fast (edgesim.runtim
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,47 +20,30 @@ from edgesim.errors import EncoderMismatchError, StorageError, UsageError
 from edgesim.runtime.entry import Entry, NewEntry, check_labels
 from edgesim.runtime.facts import IndexFacts
 from edgesim.runtime.graph import hnswlib_installed
-from edgesim.runtime.graph_cache import GraphCache
-from edgesim.runtime.graph_settings import SETTING, GraphSettings, choose_graph, read_graph_settings
-from edgesim.runtime.index_stats import index_stats
-from edgesim.runtime.keys import KeyModel
-from edgesim.runtime.label_filter import LabelFilter
+from edgesim.runtime.match import Match
 from edgesim.runtime.search import Search
-from edgesim.runtime.selection import LabelChange, Selection
 from edgesim.runtime.store import EntryStore
 
+# Imported where they are used: most queries need none of them.
 if TYPE_CHECKING:
-    from edgesim.thresholds import Verdict
+    from edgesim.runtime.graph_cache import GraphCache
+    from edgesim.runtime.graph_settings import GraphSettings
+    from edgesim.runtime.keys import KeyModel
+    from edgesim.runtime.label_filter import LabelFilter
+    from edgesim.runtime.selection import LabelChange
 
-# Up to here a search compares with every entry. HNSW is faster from some thousands on (bench/bench_search.py)
-# by less time than the encoder takes; a graph is not worth its memory and its writes. Our choice.
+# Up to here a search compares with every entry, which takes as long as HNSW does (bench/bench_search.py) and
+# needs no graph. Our choice.
 EXACT_LIMIT = 10_000
+
+# So large a share of the entries, and at most so many as are searched exactly, may come and go before the
+# graph is written anew. With 128 numbers that makes 8 kB for each, as much as its commit. Our choice.
+LAG_SHARE = 0.1
 
 # Above this share of removed entries in it, compacting builds the graph anew, too. Our choice.
 COMPACTED_SHARE = 0.05
 
 _log = logging.getLogger("edgesim")
-
-
-@dataclasses.dataclass(frozen=True)
-class Match:
-    """One answer to a query.
-
-    Attributes:
-        similarity: cosine of the angle between the two embeddings, -1 to 1.
-        path: absolute path of the image found.
-        labels: its labels.
-        entry_id: names that path with that content.
-        score: the similarity, normalised where the index has a background; None where it is not calibrated.
-        verdict: what the score means, `match`, `unsure` or `no match`; None where it is not calibrated.
-    """
-
-    similarity: float
-    path: str
-    labels: dict[str, str]
-    entry_id: int
-    score: float | None = None
-    verdict: Verdict | None = None
 
 
 class Index:
@@ -79,8 +61,13 @@ class Index:
     def __init__(self, store: EntryStore, exact_limit: int) -> None:
         self.folder, self.facts = store.folder, store.facts
         self._store, self._exact_limit = store, exact_limit
-        self._cache = GraphCache(store.folder, store.facts)
-        self._search = Search(store, self._cache, exact_limit)
+        self._search = Search(store, exact_limit)
+
+    @property
+    def _cache(self) -> GraphCache:
+        from edgesim.runtime.graph_cache import GraphCache
+
+        return GraphCache(self.folder, self.facts)
 
     @classmethod
     def create(
@@ -144,7 +131,7 @@ class Index:
 
     def entries(self, where: str | LabelFilter | None = None) -> list[Entry]:
         """Return all entries, or those that a filter selects, in the order of their addition."""
-        selecting = LabelFilter.of(where)
+        selecting = _filter(where)
         return self._store.entries() if selecting is None else self._store.entries_where(selecting)
 
     def find(self, path: str) -> Entry | None:
@@ -182,6 +169,8 @@ class Index:
         With `where` those of them that it selects, or of all. In one commit; files are not touched. Raises
         `InputError`, and removes nothing, if a path or id names no entry.
         """
+        from edgesim.runtime.selection import Selection
+
         return self._store.remove(Selection.of(paths, ids, where))
 
     def label(self, changes: Iterable[LabelChange]) -> int:
@@ -203,38 +192,51 @@ class Index:
         says what to do. Among equal similarities an exact search keeps the order of addition. With `where`
         the entries are those that the filter selects (`edgesim.runtime.label_filter`).
         """
+        with self._store.snapshot():
+            ids, similarities = self.nearest(vector, k, where)
+            entries = self._store.entries_of(ids.tolist())
+        return [
+            Match(similarity, entry.path, entry.labels, entry.entry_id)
+            for similarity, entry in zip(similarities.tolist(), entries, strict=True)
+        ]
+
+    def nearest(
+        self, vector: NDArray[np.float32], k: int, where: str | LabelFilter | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the ids (k,) and similarities (k,) of what `search` finds, without reading the entries."""
         if k < 1:
             raise UsageError(f"k must be at least 1, got {k}")
+        selecting = _filter(where)
+        if selecting is None:
+            return self._search.nearest(vector, k)
         with self._store.snapshot():
-            ids, similarities = self._search.nearest(vector, k, LabelFilter.of(where))
-            return [self._match(int(i), float(s)) for i, s in zip(ids, similarities, strict=True)]
+            return self._search.nearest(vector, k, selecting)
 
-    def _match(self, entry_id: int, similarity: float) -> Match:
-        entry = self._store.entry(entry_id)
-        return Match(similarity, entry.path, entry.labels, entry_id)
-
-    def refresh_graph(self) -> None:
+    def refresh_graph(self, *, completely: bool = False) -> None:
         """Bring the search graph up to the entries, if there are enough of them to need one.
 
-        A graph that cannot be written costs no more than speed: a line in the log says so.
+        It may lie behind by a tenth of the entries, see `LAG_SHARE`, unless it is to be done `completely`. A
+        graph that cannot be written costs no more than speed: a line in the log says so.
         """
         if len(self) <= self._exact_limit:
             self._cache.delete()
         elif hnswlib_installed():
             try:
-                self._refresh_cache()
+                allowed = 0 if completely else min(int(LAG_SHARE * len(self)), self._exact_limit)
+                self._refresh_cache(allowed_lag=allowed)
             except StorageError as error:
                 _log.warning("%s; the entries are safe, but searches are exact and slower", error)
 
-    def _refresh_cache(self, *, anew: bool = False) -> None:
-        self._cache.refresh(self._store, anew=anew)
-        self._search.forget()
+    def _refresh_cache(self, *, anew: bool = False, allowed_lag: int = 0) -> None:
+        if self._cache.refresh(self._store, anew=anew, allowed_lag=allowed_lag):
+            self._search.forget()
 
-    def rebuild_graph(self, recall: float | None = None, k: int = 10) -> bool:
+    def rebuild_graph(self, recall: float | None = None, k: int = 10, memory: int | None = None) -> bool:
         """Build the search graph anew; return False if there are too few entries to need one.
 
-        With `recall` its parameters are chosen so that searches find that share of the `k` nearest, see
-        `choose_graph`; the index keeps them. Raises `MissingDependencyError` if hnswlib is not installed.
+        With `recall` its parameters are chosen so that searches find that share of the `k` nearest, within so
+        many bytes of `memory`, see `choose_graph`; the index keeps them. Raises `UsageError` if no graph is
+        so small, and `MissingDependencyError` if hnswlib is not installed.
         """
         if len(self) <= self._exact_limit:
             self._cache.delete()
@@ -242,9 +244,11 @@ class Index:
         if recall is None:
             self._refresh_cache(anew=True)
             return True
+        from edgesim.runtime.graph_settings import SETTING, choose_graph
+
         with self._store.snapshot():
             version, (ids, vectors) = self._store.version(), self._store.vectors()
-        graph, settings = choose_graph(ids, vectors, recall, k)
+        graph, settings = choose_graph(ids, vectors, recall, k, memory)
         self._store.set_setting(SETTING, settings.to_dict())
         self._cache.save(graph, version)
         self._search.forget()
@@ -252,6 +256,8 @@ class Index:
 
     def graph_settings(self) -> GraphSettings | None:
         """Return how the search graph is built and searched, None as long as no recall was asked for."""
+        from edgesim.runtime.graph_settings import read_graph_settings
+
         return read_graph_settings(self._store)
 
     def compact(self) -> bool:
@@ -260,7 +266,7 @@ class Index:
         That takes as much room as the index for a while. A power cut at any instant is harmless.
         """
         self._store.vacuum()
-        self.refresh_graph()
+        self.refresh_graph(completely=True)
         if len(self) <= self._exact_limit or not hnswlib_installed():
             return False
         anew = self._cache.removed_share(self._store) > COMPACTED_SHARE
@@ -270,4 +276,14 @@ class Index:
 
     def stats(self) -> dict[str, Any]:
         """Return figures about the index, in plain JSON types, see `index_stats`."""
+        from edgesim.runtime.index_stats import index_stats
+
         return index_stats(self._store, self._cache, self._exact_limit)
+
+
+def _filter(where: str | LabelFilter | None) -> LabelFilter | None:
+    if where is None:
+        return None
+    from edgesim.runtime.label_filter import LabelFilter
+
+    return LabelFilter.of(where)

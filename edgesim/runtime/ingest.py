@@ -19,7 +19,7 @@ from edgesim.runtime.keys import ImageEmbedder
 # disk, on an SD card tens of milliseconds. Our choice.
 COMMIT_IMAGES = 64
 COMMIT_SECONDS = 2.0
-# No image within `edgesim.preprocess.MAX_PIXELS` needs more, with four bytes a pixel; read into memory whole.
+# Read into memory whole. No image of `edgesim.image_limits.MAX_PIXELS` needs more, with four bytes a pixel.
 MAX_FILE_BYTES = 200_000_000
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from edgesim.builtin import DEFAULT_ENCODER, is_builtin
 from edgesim.bundle import Bundle
@@ -14,11 +13,18 @@ from edgesim.errors import BundleError, IndexStoreError, UsageError
 from edgesim.files import find_images
 from edgesim.runtime.database import exists
 from edgesim.runtime.embedder import Embedder, open_bundle
-from edgesim.runtime.index import Index, Match
-from edgesim.runtime.ingest import AddReport, add_images
-from edgesim.runtime.keys import KeyEncoder, KeyModel
-from edgesim.runtime.label_filter import LabelFilter
-from edgesim.runtime.scoring import Scoring, StoredScoring
+from edgesim.runtime.index import Index
+from edgesim.runtime.match import Match
+from edgesim.runtime.stored_scoring import StoredScoring
+
+# Imported where they are used: most queries need none of them.
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from edgesim.runtime.ingest import AddReport
+    from edgesim.runtime.keys import KeyEncoder, KeyModel
+    from edgesim.runtime.label_filter import LabelFilter
+    from edgesim.runtime.scoring import Scoring
 
 
 class Matcher:
@@ -138,6 +144,8 @@ class Matcher:
 
         With `refresh_graph` False the search graph of a large index stays behind until `Index.refresh_graph`.
         """
+        from edgesim.runtime.ingest import add_images
+
         model = self._key_model(keys)
         if self._index is None:
             self._index = Index.create(self._folder, self.embedder.bundle, model)
@@ -147,6 +155,8 @@ class Matcher:
 
     def _key_model(self, keys: KeyEncoder | None) -> KeyModel | None:
         """Return what is to be remembered of the key model, or refuse it."""
+        from edgesim.runtime.keys import KeyModel
+
         model = None if keys is None else KeyModel.of(keys)
         if self._index is not None:
             self._index.facts.check_keys(self._folder, model)

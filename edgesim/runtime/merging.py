@@ -13,7 +13,8 @@ from pathlib import Path
 
 from edgesim.errors import IndexStoreError, InputError, UsageError
 from edgesim.runtime.database import exists
-from edgesim.runtime.descriptor_files import DescriptorFile, read_file
+from edgesim.runtime.descriptor_files import read_file
+from edgesim.runtime.descriptor_rows import DescriptorFile
 from edgesim.runtime.embedder import open_bundle
 from edgesim.runtime.entry import NewEntry
 from edgesim.runtime.facts import IndexFacts
@@ -127,7 +128,7 @@ def import_file(into: Path, source: Path, encoder: str | None = None, unchecked:
             "describe the images with the index's encoder"
         )
     with _open_or_make(into, facts) as index:
-        return take_entries(index, [file.entries])
+        return take_entries(index, file.parts)
 
 
 def _facts_for(into: Path, encoder: str | None, file: DescriptorFile) -> IndexFacts:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.errors import BundleError
+from edgesim.model_spec import ModelSpec
+from edgesim.preprocess import normalise
 
 
 class OnnxBackend:
@@ -45,12 +47,15 @@ class OnnxBackend:
             raise BundleError(f"{model}: expected a model with one input, got {len(inputs)}")
         self._input: str = inputs[0].name
 
+    def prepare(self, pixels: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.float32]:
+        """Return the normalised images (N, 3, S, S) of pixels (N, S, S, 3)."""
+        return np.ascontiguousarray(normalise(pixels, spec).transpose(0, 3, 1, 2))
+
     def infer(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the raw embeddings (N, D) of normalised images (N, S, S, 3), N at least 1.
+        """Return the raw embeddings (N, D) of normalised images (N, 3, S, S), N at least 1.
 
         One image at a time: so the result for an image cannot depend on the others, a model with a fixed
         batch of 1 works too, and on one thread a batch of 16 was no faster but took 30 MB more.
         """
-        channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        rows = [self._session.run(None, {self._input: image[None]})[0] for image in channels_first]
+        rows = [self._session.run(None, {self._input: image[None]})[0] for image in images]
         return np.concatenate(rows)

@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +17,15 @@ from edgesim.runtime.database import check_length, damaged, reported, transactio
 from edgesim.runtime.digests import digest, path_digest, vector_digest
 from edgesim.runtime.entry import Entry
 from edgesim.runtime.facts import IndexFacts
-from edgesim.runtime.rows import Row, read_rows
+from edgesim.runtime.rows import PARAMETERS, Row, marks, read_rows
 from edgesim.runtime.schema import read_meta
 from edgesim.runtime.tally import Tally, read_tally
+from edgesim.runtime.versions import Commit, Version
 
-
-class Version(NamedTuple):
-    """Names the set of vectors: how many commits have changed it, and the sum of its checksums.
-
-    The sum tells sets apart that grew from one copy; it is None in an index of format 1.
-    """
-
-    generation: int
-    vectors: int | None
+# So many vectors are taken from SQLite at a time.
+_PART = 1000
+# The largest that SQLite has.
+_LAST_ID = 2**63 - 1
 
 
 class EntryReader:
@@ -60,10 +56,12 @@ class EntryReader:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let all reads inside see the same state, whatever others commit meanwhile."""
-        with reported(self.folder), contextlib.ExitStack() as stack:
-            if not self._connection.in_transaction:
-                stack.enter_context(transaction(self._connection, "DEFERRED"))
-            yield
+        with reported(self.folder):
+            if self._connection.in_transaction:
+                yield
+                return
+            with transaction(self._connection, "DEFERRED"):
+                yield
 
     def tally(self) -> Tally | None:
         """Return what is known of all entries together; None for an index of format 1."""
@@ -72,13 +70,18 @@ class EntryReader:
                 self.format_version = read_meta(self.folder, self._connection)[0]
             return None if self.format_version == 1 else read_tally(self.folder, self._connection)
 
+    def commit(self) -> Commit:
+        """Return what another commit will change; it costs less than to read the tally."""
+        with reported(self.folder):
+            return Commit(self._value("PRAGMA data_version"), self._connection.total_changes)
+
     def version(self) -> Version:
         """Return the name of the present set of vectors."""
         tally = self.tally()
         if tally is not None:
-            return Version(tally.generation, tally.vectors)
+            return Version(tally.generation, tally.vectors, tally.entries, tally.next_id)
         with reported(self.folder):
-            return Version(self._value("SELECT value FROM meta WHERE key = 'generation'"), None)
+            return Version(self._value("SELECT value FROM meta WHERE key = 'generation'"))
 
     def count(self) -> int:
         """Return the number of entries."""
@@ -88,8 +91,8 @@ class EntryReader:
         with reported(self.folder):
             return self._value("SELECT count(*) FROM entries")
 
-    def _value(self, query: str) -> int:
-        return int(self._connection.execute(query).fetchone()[0])
+    def _value(self, query: str, *values: object) -> int:
+        return int(self._connection.execute(query, values).fetchone()[0])
 
     def ids(self) -> list[int]:
         """Return the ids of all entries, rising."""
@@ -104,13 +107,10 @@ class EntryReader:
         """Return ids (N,), rising, and vectors (N, D) of the entries whose id is above `after`."""
         with self.snapshot():
             tally = self.tally()
-            rows = self._connection.execute(
-                "SELECT id, vector FROM entries WHERE id > ? ORDER BY id", (after,)
-            ).fetchall()
-            if tally is not None:
-                self._compare_vectors(rows, after, tally.vectors)
-        ids = np.array([row[0] for row in rows], dtype=np.int64)
-        return ids, self._to_array([row[1] for row in rows])
+            ids, vectors, total = self.vectors_since(after + 1)
+            if tally is not None and total + sum(self.vector_digests(up_to=after).values()) != tally.vectors:
+                raise damaged(self.folder, "the vectors are not those that were written")
+        return ids, vectors
 
     def _to_array(self, blobs: list[bytes]) -> NDArray[np.float32]:
         try:
@@ -122,17 +122,38 @@ class EntryReader:
             raise damaged(self.folder, "a vector is not of length 1")
         return vectors
 
-    def _compare_vectors(self, rows: list[tuple[int, bytes]], after: int, expected: int) -> None:
-        if self._sum(vector_digest, rows) + sum(self.vector_digests(up_to=after).values()) != expected:
-            raise damaged(self.folder, "the vectors are not those that were written")
+    def vectors_since(
+        self, first: int, up_to: int = _LAST_ID
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
+        """Return ids (N,), rising, and vectors (N, D) of the entries with these ids, and their digests' sum.
 
-    def vector_digests(self, up_to: int) -> dict[int, int]:
-        """Return id -> checksum of the vector, of the entries whose id is not above `up_to`."""
+        That is computed from the vectors; to compare it with the tally is up to the caller.
+        """
+        with self.snapshot():
+            count = self._value("SELECT count(*) FROM entries WHERE id BETWEEN ? AND ?", first, up_to)
+            rows = self._connection.execute(
+                "SELECT id, vector FROM entries WHERE id BETWEEN ? AND ? ORDER BY id", (first, up_to)
+            )
+            # Part by part: all rows at once would take more memory than the vectors that they become.
+            ids, vectors = np.empty(count, np.int64), np.empty((count, self.facts.spec.embedding_dim), "<f4")
+            done = total = 0
+            while some := rows.fetchmany(_PART):
+                part = slice(done, done + len(some))
+                total += self._sum(vector_digest, some)
+                ids[part], vectors[part] = [row[0] for row in some], self._to_array([row[1] for row in some])
+                done = part.stop
+        return ids, vectors, total
+
+    def vector_digests(self, first: int = 0, up_to: int = _LAST_ID) -> dict[int, int]:
+        """Return id -> checksum of the vector, of the entries with these ids."""
         if up_to <= 0:
             return {}
         with reported(self.folder):
-            query = "SELECT id, vector_digest FROM entries WHERE id <= ?"
-            return dict(self._connection.execute(query, (up_to,)).fetchall())
+            query = "SELECT id, vector_digest FROM entries WHERE id BETWEEN ? AND ?"
+            digests = dict(self._connection.execute(query, (first, up_to)).fetchall())
+        if not all(isinstance(checksum, int) for checksum in digests.values()):
+            raise damaged(self.folder, "the checksum of a vector")
+        return digests
 
     def entries(self) -> list[Entry]:
         """Return all entries, by rising id."""
@@ -145,11 +166,18 @@ class EntryReader:
                 raise damaged(self.folder, "the entries are not those that were written")
         return [row.entry for row in rows]
 
-    def entry(self, entry_id: int) -> Entry:
-        """Return the entry with an id that is in the index."""
-        for row in self.rows("WHERE id = ?", entry_id):
-            return self._checked(row).entry
-        raise damaged(self.folder, f"entry {entry_id} is missing")
+    def entries_of(self, ids: list[int]) -> list[Entry]:
+        """Return the entries with these ids, which are in the index, in that order."""
+        with self.snapshot():
+            found = {}
+            for start in range(0, len(ids), PARAMETERS):
+                some = ids[start : start + PARAMETERS]
+                for row in self.rows(f"WHERE id IN ({marks(len(some))})", *some):
+                    found[row.entry.entry_id] = self._checked(row).entry
+        for entry_id in ids:
+            if entry_id not in found:
+                raise damaged(self.folder, f"entry {entry_id} is missing")
+        return [found[entry_id] for entry_id in ids]
 
     def find(self, path: str) -> Entry | None:
         """Return the entry of an absolute path, or None."""
@@ -159,9 +187,13 @@ class EntryReader:
     def _find(self, path: str) -> Row | None:
         with self.snapshot():
             self.compare_paths()
-            for row in self.rows("WHERE path = ?", os.fsencode(path)):
-                return self._checked(row)
-        return None
+            return self._row_at(path)
+
+    def _row_at(self, path: str) -> Row | None:
+        rows = read_rows(
+            self._connection, "WHERE path = ?", os.fsencode(path), digests=self.format_version > 1
+        )
+        return self._checked(rows[0]) if rows else None
 
     def compare_paths(self) -> None:
         """Compare SQLite's table of paths, once: where it is damaged, paths are not found that are there."""

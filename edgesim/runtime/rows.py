@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import operator
+import functools
 import os
 import sqlite3
 from collections.abc import Iterator
 
-from edgesim.runtime.digests import facts_digest, path_digest, vector_digest
+from edgesim.runtime.digests import facts_digest, joined_digest, label_text, path_digest, vector_digest
 from edgesim.runtime.entry import Entry
 from edgesim.runtime.tally import Tally
+
+# So many ids are given to one statement; SQLite before 3.32 takes 999 parameters.
+PARAMETERS = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,8 @@ def read_rows(connection: sqlite3.Connection, where: str, *values: object, diges
     found = connection.execute(
         f"SELECT id, path, sha256, size, mtime_ns, {columns} FROM entries {where} ORDER BY id", values
     ).fetchall()
+    if not found:
+        return []
     labels = _labels(connection, [row[0] for row in found] if where else None)
     return [
         Row(
@@ -63,21 +67,27 @@ def read_rows(connection: sqlite3.Connection, where: str, *values: object, diges
     ]
 
 
+def marks(count: int) -> str:
+    """Return so many parameters of a statement: `?, ?`."""
+    return ", ".join("?" * count)
+
+
 def stored_digests(connection: sqlite3.Connection) -> Iterator[tuple[int, int, int]]:
     """Yield id, checksum as it is written, and as it ought to be, of all entries."""
-    labels = itertools.groupby(
-        connection.execute("SELECT entry_id, key, value FROM labels ORDER BY entry_id, key"),
-        key=operator.itemgetter(0),
-    )
-    label_id, some = next(labels, (None, None))
+    labels = connection.execute("SELECT entry_id, key, value FROM labels ORDER BY entry_id, key")
+    label = next(labels, None)
     for entry_id, path, sha256, size, mtime_ns, vector_sum, facts_sum in connection.execute(
         "SELECT id, path, sha256, size, mtime_ns, vector_digest, facts_digest FROM entries ORDER BY id"
     ):
-        own = {}
-        if some is not None and label_id == entry_id:
-            own = {key: value for _, key, value in some}
-            label_id, some = next(labels, (None, None))
-        yield entry_id, facts_sum, facts_digest(entry_id, path, sha256, size, mtime_ns, vector_sum, own)
+        pairs = []
+        while label is not None and label[0] == entry_id:
+            pairs.append(_pair(label[1], label[2]))
+            label = next(labels, None)
+        yield entry_id, facts_sum, joined_digest(entry_id, path, sha256, size, mtime_ns, vector_sum, pairs)
+
+
+# Most labels are those of many entries.
+_pair = functools.lru_cache(maxsize=1000)(label_text)
 
 
 def _labels(connection: sqlite3.Connection, ids: list[int] | None) -> dict[int, dict[str, str]]:
@@ -86,8 +96,11 @@ def _labels(connection: sqlite3.Connection, ids: list[int] | None) -> dict[int, 
     if ids is None:
         rows = connection.execute(f"{query} ORDER BY entry_id, key").fetchall()
     else:
-        one = f"{query} WHERE entry_id = ? ORDER BY key"
-        rows = [row for entry_id in ids for row in connection.execute(one, (entry_id,))]
+        rows = []
+        for start in range(0, len(ids), PARAMETERS):
+            some = ids[start : start + PARAMETERS]
+            where = f"WHERE entry_id IN ({marks(len(some))})"
+            rows += connection.execute(f"{query} {where} ORDER BY entry_id, key", some).fetchall()
     labels: dict[int, dict[str, str]] = {}
     for entry_id, key, value in rows:
         labels.setdefault(entry_id, {})[key] = value
@@ -136,6 +149,8 @@ def delete_entry(connection: sqlite3.Connection, tally: Tally, row: Row) -> None
 
 
 def _write_labels(connection: sqlite3.Connection, entry: Entry) -> None:
+    if not entry.labels:
+        return
     connection.executemany(
         "INSERT OR REPLACE INTO labels VALUES (?, ?, ?)",
         [(entry.entry_id, key, value) for key, value in entry.labels.items()],

@@ -10,29 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.errors import IndexStoreError, UsageError
 from edgesim.files import write_atomic
-from edgesim.runtime.index import Index, Match
-
-# Imported where they are used: every query asks for the scoring of its index, and most indexes have none.
-if TYPE_CHECKING:
-    from edgesim.runtime.normalisation import Background
-    from edgesim.thresholds import Calibration
-
-_SETTING = "calibration"
-# With more entries the best of those that do not match is better, and false alarms are more frequent than was
-# measured. Above this many times the entries, queries say so. Our choice.
-GROWTH = 2
-
-_log = logging.getLogger("edgesim")
+from edgesim.runtime.index import Index
+from edgesim.runtime.match import Match
+from edgesim.runtime.normalisation import Background, delete_backgrounds, read_background
+from edgesim.runtime.stored_scoring import SETTING
+from edgesim.thresholds import Calibration
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,8 +63,6 @@ def store_scoring(index: Index, scoring: Scoring | None) -> None:
 
     Raises `StorageError` when the disk is full, read-only or failing.
     """
-    from edgesim.runtime.normalisation import delete_backgrounds
-
     background, value = None, None
     if scoring is not None:
         if scoring.background is not None:
@@ -86,14 +75,12 @@ def store_scoring(index: Index, scoring: Scoring | None) -> None:
             "thresholds": calibration,
             "background": background,
         }
-    index.set_setting(_SETTING, value)
+    index.set_setting(SETTING, value)
     delete_backgrounds(index.folder, None if background is None else str(background["file"]))
 
 
-def _read(index: Index, value: dict[str, Any]) -> Scoring:
-    from edgesim.runtime.normalisation import Background
-    from edgesim.thresholds import Calibration
-
+def read_scoring(index: Index, value: dict[str, Any]) -> Scoring:
+    """Decode what the setting of an index holds; raises `IndexStoreError` if it is damaged."""
     try:
         if value["encoder_id"] != index.facts.encoder_id:
             raise ValueError(f"made for the encoder {value['encoder_id']}")
@@ -140,7 +127,7 @@ def rescue_background(folder: Path, out: Path, settings: dict[str, str]) -> bool
     try:
         file = _background_file(folder, settings)
     except IndexStoreError:
-        del settings[_SETTING]
+        del settings[SETTING]
         return False
     if file is not None:
         name, content = file
@@ -153,48 +140,11 @@ def _background_file(folder: Path, settings: Mapping[str, str]) -> tuple[str, by
 
     Raises `IndexStoreError` if the file or the setting is damaged.
     """
-    from edgesim.runtime.normalisation import read_background
-
     try:
-        value = json.loads(settings.get(_SETTING, "null"))
+        value = json.loads(settings.get(SETTING, "null"))
         if value is None or value["background"] is None:
             return None
         name: str = value["background"]["file"]
         return name, read_background(folder, name, value["background"]["sha256"])
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder, error) from error
-
-
-class StoredScoring:
-    """What an open index keeps about its scores, which another program may change at any time."""
-
-    def __init__(self, index: Index) -> None:
-        self._index = index
-        self._value: Any = None
-        self._scoring: Scoring | None = None
-
-    def current(self) -> Scoring | None:
-        """Return it as it is now, None if the index is not calibrated; it is decoded when it has changed.
-
-        Raises `IndexStoreError` if it is damaged, or was made for another encoder.
-        """
-        value = self._index.setting(_SETTING)
-        if value != self._value:
-            self._scoring = None if value is None else _read(self._index, value)
-            self._value = value
-            self._warn_of_growth()
-        return self._scoring
-
-    def _warn_of_growth(self) -> None:
-        if self._scoring is None or self._scoring.calibration is None:
-            return
-        entries = len(self._index)
-        if entries > GROWTH * self._scoring.entries:
-            _log.warning(
-                "%s: calibrated with %d entries and has %d now, false alarms are likelier than it says; run "
-                "again: edgesim calibrate %s",
-                self._index.folder,
-                self._scoring.entries,
-                entries,
-                self._index.folder,
-            )

@@ -13,10 +13,9 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgesim.errors import IndexStoreError, InputError, StorageError
 from edgesim.files import sync_folder
@@ -36,8 +35,10 @@ from edgesim.runtime.migration import migrate
 from edgesim.runtime.reader import normalised
 from edgesim.runtime.rows import Row, delete_entry, insert_entry, update_entry
 from edgesim.runtime.schema import FORMAT_VERSION, create_tables
-from edgesim.runtime.selection import LabelChange, Selection
 from edgesim.runtime.tally import Tally, write_tally
+
+if TYPE_CHECKING:
+    from edgesim.runtime.selection import LabelChange, Selection
 
 
 class EntryStore(FilteredReader):
@@ -86,16 +87,18 @@ class EntryStore(FilteredReader):
 
     def write(self, entries: Sequence[NewEntry]) -> None:
         """Add entries and replace those of the same path, in one commit."""
+        blobs = self._blobs(entries)
         with self._writing() as tally:
-            for entry in entries:
-                self._write_entry(tally, entry)
+            self.compare_paths()
+            for entry, blob in zip(entries, blobs, strict=True):
+                self._write_entry(tally, entry, blob)
             if any(entry.vector is not None for entry in entries):
                 tally.generation += 1
 
-    def _write_entry(self, tally: Tally, new: NewEntry) -> None:
-        old = self._find(new.path)
+    def _write_entry(self, tally: Tally, new: NewEntry, vector: bytes | None) -> None:
+        old = self._row_at(new.path)
         labels = {**(old.entry.labels if old else {}), **new.labels}
-        if new.vector is not None:
+        if vector is not None:
             if old is not None:
                 delete_entry(self._connection, tally, old)
             entry = Entry(
@@ -106,16 +109,20 @@ class EntryStore(FilteredReader):
                 mtime_ns=new.mtime_ns,
                 labels=labels,
             )
-            insert_entry(self._connection, tally, entry, self._blob(new.vector))
+            insert_entry(self._connection, tally, entry, vector)
         elif old is not None:  # and not removed by another program meanwhile
             entry = dataclasses.replace(old.entry, size=new.size, mtime_ns=new.mtime_ns, labels=labels)
             update_entry(self._connection, tally, entry, old)
 
-    def _blob(self, vector: NDArray[np.float32]) -> bytes:
+    def _blobs(self, entries: Sequence[NewEntry]) -> list[bytes | None]:
+        """Return the vectors as they are stored."""
         dim = self.facts.spec.embedding_dim
-        if vector.shape != (dim,) or not normalised(vector[None]):
-            raise ValueError(f"vector must be L2-normalised and have shape ({dim},), got {vector.shape}")
-        return vector.astype("<f4").tobytes()
+        vectors = [entry.vector for entry in entries if entry.vector is not None]
+        shapes = {vector.shape for vector in vectors}
+        if vectors and (shapes != {(dim,)} or not normalised(np.stack(vectors))):
+            got = min(shapes, key=lambda shape: shape == (dim,))
+            raise ValueError(f"vector must be L2-normalised and have shape ({dim},), got {got}")
+        return [None if entry.vector is None else entry.vector.astype("<f4").tobytes() for entry in entries]
 
     def remove(self, selection: Selection) -> int:
         """Remove entries; return how many.

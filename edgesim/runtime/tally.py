@@ -34,14 +34,15 @@ class Tally:
     settings: int = 0
 
 
+_NAMES = tuple(field.name for field in dataclasses.fields(Tally))
+
+
 def read_tally(folder: Path, connection: sqlite3.Connection) -> Tally:
     """Return the tally of the index in `folder`. Raises `IndexStoreError` if it is damaged."""
-    rows = connection.execute(
-        "SELECT generation, next_id, entries, vectors, facts, paths, settings, digest FROM tally"
-    ).fetchall()
+    rows = connection.execute(f"SELECT {', '.join(_NAMES)}, digest FROM tally").fetchall()
     if len(rows) != 1 or digest(*rows[0][:-1]) != rows[0][-1]:
         raise damaged(folder, "table tally")
-    return Tally(**dict(zip([field.name for field in dataclasses.fields(Tally)], rows[0], strict=False)))
+    return Tally(**dict(zip(_NAMES, rows[0], strict=False)))
 
 
 def write_tally(connection: sqlite3.Connection, tally: Tally) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from edgesim.errors import DamagedIndexError
 from edgesim.runtime.database import ENTRIES_FILE, connect_to_read, reported
 from edgesim.runtime.entry import one_line, printable
-from edgesim.runtime.graph import hnswlib_installed
-from edgesim.runtime.graph_cache import GRAPH_FILE, GraphCache, holds_vectors
+from edgesim.runtime.graph import GRAPH_FILE, hnswlib_installed
+from edgesim.runtime.graph_cache import GraphCache, holds_vectors
 from edgesim.runtime.index import EXACT_LIMIT
+from edgesim.runtime.live_graph import load_live_graph
 from edgesim.runtime.reader import EntryReader
 from edgesim.runtime.salvage import find_entries
 from edgesim.runtime.scoring import background_damage
@@ -105,13 +106,14 @@ def _look_at_graph(reader: EntryReader, found: Verification) -> None:
     found.graph = cache.state(version)
     if found.graph == "missing" and len(ids) <= EXACT_LIMIT:
         found.graph = "not needed"
-    if found.graph == "fresh":
+    if found.graph in ("fresh", "stale"):
         if not hnswlib_installed():
             found.graph = "no hnswlib"
             return
-        graph = cache.load(version)[1]
-        held = graph.ids() if graph else set()
-        if graph is None or not ids <= held or not holds_vectors(graph, ids, reader):
-            found.graph = "damaged"
+        found.graph, live = load_live_graph(cache, reader, EXACT_LIMIT)
+        if live is not None:
+            older = ids - set(live.ids.tolist())
+            if not older <= live.graph.ids() or not holds_vectors(live.graph, older, reader):
+                found.graph = "damaged"
     if found.graph == "damaged":
         found.damage.append(f"{GRAPH_FILE}: not the search graph that was written for these entries")

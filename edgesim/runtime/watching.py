@@ -21,8 +21,8 @@ from edgesim.runtime.matcher import Matcher
 
 # So many files are added before a wish to stop is heeded. Our choice.
 _BATCH = 64
-# A large index's search graph is a file of tens of megabytes: it is written so seldom, in seconds, and
-# searches in between are exact. Our choice.
+# A large index's search graph is a file of tens of megabytes: it is written so seldom at most, in seconds;
+# searches in between compare with what it lacks. Our choice.
 _GRAPH_SECONDS = 600.0
 
 

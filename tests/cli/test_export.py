@@ -12,9 +12,8 @@ from edgesim.bundle import Bundle
 from edgesim.cli import export
 from edgesim.cli.bundle_kit import show_progress
 from edgesim.cli.main import main
-from edgesim.machine import read_machine
+from edgesim.machine import other_machine, read_machine
 from edgesim.profiles import load_profile
-from edgesim_export.device_probe import other_machine
 from edgesim_export.recipe import load_recipe
 from tests.export.small import write_checkpoint, write_recipe
 from tests.helpers import ROOT, run_python, write_photos

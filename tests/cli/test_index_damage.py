@@ -50,11 +50,11 @@ def test_an_intact_index(parts: Path, capsys: Captured) -> None:
     assert {path.name: path.read_bytes() for path in parts.iterdir()} == before
 
 
-def test_a_stale_graph_is_no_damage(parts: Path, capsys: Captured) -> None:
+def test_a_graph_that_is_behind_is_no_damage(parts: Path, capsys: Captured) -> None:
     with Index.open(parts) as index:
         index.remove(["/photos/00003.png"])
     assert main(["index", "verify", "parts"]) == 0
-    assert capsys.readouterr() == ("parts: 19 entries are intact; search graph: stale\n", "")
+    assert capsys.readouterr() == ("parts: 19 entries are intact; search graph: behind\n", "")
 
 
 def test_a_damaged_vector_is_found_and_the_rest_is_saved(parts: Path, capsys: Captured) -> None:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from edgesim.bundle import write_bundle
+from edgesim.bundle_writing import write_bundle
 from edgesim.cli.main import main
 from edgesim.latency_data import Cost
 from edgesim.latency_estimate import estimate_latency

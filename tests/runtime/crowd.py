@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgesim.runtime.index import Index, Match
+from edgesim.runtime.index import Index
+from edgesim.runtime.match import Match
 from tests.helpers import DIM
 from tests.runtime.index_entries import new_entry, unit_vectors
 

@@ -86,6 +86,27 @@ def test_many_come_from_the_graph(index: Index, monkeypatch: pytest.MonkeyPatch)
     assert recall(index, "half=1", list(range(1, COUNT, 2))) >= 0.95
 
 
+def test_what_is_newer_than_the_graph_is_selected_too(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(original, tmp_path / "index"))
+    with Index.open(folder, exact_limit=LIMIT) as index:
+        index.add(
+            [
+                new_entry(f"/new/{number}.png", QUERIES[number], labels={"half": str(number % 2)})
+                for number in range(4)
+            ]
+        )
+        index.remove(["/photos/00001.png"])
+        forbid(monkeypatch, EntryStore, "vectors_where")
+        for number in range(4):
+            for half in ("0", "1"):
+                matches = index.search(QUERIES[number], K, f"half={half}")
+                assert (matches[0].path == f"/new/{number}.png") == (half == str(number % 2))
+                assert {match.labels["half"] for match in matches} == {half}
+                assert len({match.path for match in matches} - {"/photos/00001.png"}) == K
+
+
 def test_where_the_graph_leads_elsewhere_the_search_is_exact(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:

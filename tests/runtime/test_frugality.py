@@ -12,7 +12,7 @@ from edgesim.runtime.index import Index
 from edgesim.runtime.store import EntryStore
 from tests.helpers import run_python, write_photos
 from tests.runtime import file_trace
-from tests.runtime.file_trace import read_log
+from tests.runtime.file_trace import Step, read_log
 from tests.runtime.index_entries import new_entries, unit_vectors
 
 # What a small camera's photos may be called, and what is said about them.
@@ -98,6 +98,42 @@ def test_a_thousand_single_adds_write_less_than_20_mb(memory: Path, tiny_bundle:
     assert count * 128 * 4 < written < 20e6
     # The journal stays: no file is made or removed.
     assert {step.call for step in steps} == {"write", "sync"}
+    blocks = stored_blocks(steps)
+    # A block at least for each round of the journal: what was there, how much that is, and that it is over.
+    assert 3 * count <= blocks["entries.sqlite3-journal"] < 4 * count
+    assert count <= blocks["entries.sqlite3"] < 6 * count
+
+
+def stored_blocks(steps: list[Step]) -> dict[str, int]:
+    """Return file -> how many blocks of 4 KiB a disk stores of it, each time that it is synchronised."""
+    changed: dict[str, set[int]] = {}
+    stored: dict[str, int] = {}
+    for step in steps:
+        name = step.path.name
+        if step.call == "write":
+            last = step.offset + len(step.data) - 1
+            changed.setdefault(name, set()).update(range(step.offset // 4096, last // 4096 + 1))
+        else:
+            stored[name] = stored.get(name, 0) + len(changed.pop(name, ()))
+    return stored
+
+
+def test_single_adds_to_a_large_index_do_not_write_its_graph(memory: Path, tiny_bundle: Bundle) -> None:
+    with Index.create(memory / "large", tiny_bundle, exact_limit=100) as index:
+        index.add(new_entries(unit_vectors(1000)))
+        index.refresh_graph()
+    log, script = (
+        memory / "log-large",
+        SINGLE_ADDS.replace("128", "16").replace(
+            "Index.open(Path(sys.argv[1]))", "Index.open(Path(sys.argv[1]), exact_limit=100)"
+        ),
+    )
+    script += "        index.refresh_graph()\n"
+    result = file_trace.run_recorded("-c", script, memory / "large", "120", root=memory / "large", log=log)
+    assert (result.returncode, result.stderr) == (0, "")
+    written = [step.path.name for step in read_log(log) if step.call == "rename"]
+    # Once, when there were more than a hundred, of 1,100.
+    assert len(written) == 2
 
 
 def test_nothing_is_written_outside_the_index(here: Path, tiny_bundle: Bundle) -> None:

@@ -1,5 +1,6 @@
 """The graph's parameters for a recall: reached, by an exact search of our own; kept; refused if damaged."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 
 from edgesim.bundle import Bundle
 from edgesim.errors import DamagedIndexError, UsageError
-from edgesim.runtime.graph import Graph, HnswParameters
+from edgesim.runtime.graph import Graph, HnswParameters, graph_bytes
 from edgesim.runtime.graph_settings import choose_graph
 from edgesim.runtime.index import Index
+from tests.helpers import run_python
 from tests.runtime.index_entries import new_entries, unit_vectors
 
 COUNT, K = 3000, 10
@@ -66,6 +68,65 @@ def test_a_recall_that_is_out_of_reach(
     assert recall_of(graph, K) == pytest.approx(settings.measured, abs=0.06)
 
 
+def memory_of(m: int) -> int:
+    """By hnswlib's source: of 3,000 vectors of 48 numbers the vectors, two kinds of links, and the rest."""
+    links = 3000 * (4 * (2 * m + 1) + 4 * (m + 1) / (m - 1))
+    return int(3000 * (48 * 4 + 102) + links) + 65536 * 40
+
+
+def test_a_graph_takes_as_much_memory_as_is_said() -> None:
+    script = """
+import sys
+import hnswlib, numpy
+def resident():
+    return 4096 * int(open("/proc/self/statm").read().split()[1])
+graph = hnswlib.Index("ip", 48)
+before = resident()
+graph.load_index(sys.argv[1])
+print(resident() - before)
+"""
+    with tempfile.NamedTemporaryFile() as file:
+        count = 8_000
+        graph = Graph.build(np.arange(count), scattered(count, 3), HnswParameters(16, 10))
+        graph.save(file.name)
+        measured = int(run_python("-c", script, file.name).stdout)
+    assert graph_bytes(count, 48, 16) == pytest.approx(measured, rel=0.03)
+
+
+def test_memory_decides_which_graphs_are_tried(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    built = []
+    build = Graph.build
+    monkeypatch.setattr(Graph, "build", lambda *a: built.append(a[2].m) or build(*a))
+    for name, value in {
+        "_BUILDS": ((16, 8), (32, 8), (48, 8)),
+        "_SMALLEST": (8, 8),
+        "_EF_SEARCH": (10,),
+    }.items():
+        monkeypatch.setattr(f"edgesim.runtime.graph_settings.{name}", value)
+    for limit, tried in ((48, [16, 32, 48]), (47, [16, 32]), (31, [16]), (15, [8])):
+        memory = memory_of(limit)
+        settings = choose_graph(IDS, VECTORS, 0.9999, K, memory)[1]
+        assert (built, settings.parameters.m) == (tried, tried[-1])
+        assert (settings.memory, settings.memory_limit) == (memory_of(tried[-1]), memory)
+        reason = "the largest that is tried" if limit == 48 else "the largest that memory allows"
+        assert settings.reason == reason
+        within = "" if limit == 48 else f" within {memory / 2**20:.0f} MiB of memory"
+        assert caplog.messages[-1] == (
+            f"the recall 0.9999 is out of reach{within}: the largest graph that is tried has "
+            f"{settings.measured:.4f}"
+        )
+        built.clear()
+    assert choose_graph(IDS, VECTORS, 0.3, K, memory_of(48))[1].reason == "the smallest that finds so much"
+    with pytest.raises(UsageError) as caught:
+        choose_graph(IDS, VECTORS, 0.9, K, memory_of(8) - 1)
+    assert str(caught.value) == (
+        "the smallest search graph of 3000 vectors of 48 numbers takes 4 MiB of memory, 4 are allowed; allow "
+        "more, or remove entries"
+    )
+
+
 @pytest.mark.parametrize(
     ("recall", "k", "message"),
     [
@@ -91,7 +152,7 @@ def test_an_index_keeps_them_and_uses_them(
     with Index.create(folder, tiny_bundle, exact_limit=100) as index:
         index.add(new_entries(unit_vectors(300)))
         assert index.stats()["graph_settings"] is None
-        assert index.rebuild_graph(recall=0.5, k=5) is True
+        assert index.rebuild_graph(recall=0.5, k=5, memory=10**9) is True
         assert index.stats()["graph"] == "fresh"
     used = []
     search = Graph.search
@@ -111,6 +172,8 @@ def test_an_index_keeps_them_and_uses_them(
             "measured": settings.measured,
             "entries": 300,
             "queries": 300,
+            "memory": settings.memory,
+            "memory_limit": 10**9,
         }
         index.search(unit_vectors(1)[0], 5)
         index.rebuild_graph()

@@ -193,6 +193,8 @@ def test_stats(index: Index, tiny_bundle: Bundle) -> None:
         "generation": 2,
         "search": "exact",
         "graph": "not needed",
+        "newer": 0,
+        "graph_memory": 0,
         "graph_settings": None,
         "bytes": {"entries.sqlite3": size},
         "labels": {"line": {"entries": 2, "values": 2}, "part": {"entries": 1, "values": 1}},

@@ -103,7 +103,7 @@ def test_an_empty_one(folder: Path) -> None:
     ("change", "detail"),
     [
         ("UPDATE entries SET vector = zeroblob(60) WHERE id = 5", "cannot reshape array of size 111"),
-        ("UPDATE entries SET vector = 3 WHERE id = 5", "sequence item 3: expected a bytes-like object"),
+        ("UPDATE entries SET vector = 3 WHERE id = 5", "a bytes-like object is required, not 'int'"),
         (f"UPDATE entries SET vector = x'{'ff' * 64}' WHERE id = 5", "a vector is not of length 1"),
         ("UPDATE entries SET path = 3 WHERE id = 5", "expected str, bytes or os.PathLike object, not int"),
         ("DELETE FROM meta WHERE key = 'generation'", "'generation'"),

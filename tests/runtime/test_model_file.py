@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import struct
 from collections.abc import Callable
@@ -16,10 +17,12 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper
 
-from edgesim.builtin import ENCODERS, bundle_folder
-from edgesim.bundle import MODEL_FILES, Bundle, write_bundle
+from edgesim.builtin import ENCODERS, bundle_folder, is_shipped
+from edgesim.bundle import MODEL_FILES, Bundle
+from edgesim.bundle_writing import write_bundle
 from edgesim.cli.main import main
 from edgesim.errors import BundleError
+from edgesim.manifest import MANIFEST, manifest_text
 from edgesim.runtime.engines import load_backend
 from edgesim.runtime.model_file import check_model_file
 from edgesim.runtime.onnx_structure import check_onnx
@@ -322,3 +325,33 @@ def test_the_engine_never_sees_what_is_refused(
     monkeypatch.setattr("edgesim.runtime.onnx_backend.OnnxBackend", lambda *_: pytest.fail("loaded"))
     with pytest.raises(BundleError, match="refused, not an ONNX file"):
         load_backend(bundle)
+
+
+@pytest.mark.parametrize("engine", INSTALLED_ENGINES)
+def test_what_ships_is_not_looked_over_again_wherever_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    looked_over: list[Path] = []
+    monkeypatch.setattr("edgesim.runtime.engines.check_model_file", lambda path, _: looked_over.append(path))
+    shutil.copytree(bundle_folder("copy"), tmp_path / "copy")
+    bundle = Bundle.load(tmp_path / "copy")
+    load_backend(bundle, engine)
+    assert not looked_over
+    # The same files, but another said so.
+    manifest = json.loads((bundle.folder / MANIFEST).read_bytes())
+    del manifest["sha256"]
+    (bundle.folder / MANIFEST).write_bytes(manifest_text({**manifest, "made_by": {"somebody": "else"}}))
+    load_backend(Bundle.load(bundle.folder), engine)
+    assert [path.parent for path in looked_over] == [bundle.folder]
+
+
+def test_nothing_ships_where_the_built_in_encoders_were_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = Bundle.load(bundle_folder("similar")).manifest_sha256
+    assert is_shipped(digest)
+    shutil.copytree(bundle_folder("similar"), tmp_path / "similar" / "bundle")
+    monkeypatch.setattr("edgesim.builtin._FOLDER", tmp_path)
+    assert is_shipped(digest)
+    shutil.rmtree(tmp_path / "similar")
+    assert not is_shipped(digest)

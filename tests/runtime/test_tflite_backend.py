@@ -9,6 +9,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edgesim.errors import BundleError, MissingDependencyError
+from edgesim.model_spec import ModelSpec
 from edgesim.runtime.tflite_backend import TfliteBackend, quantise
 from tests.helpers import INSTALLED_ENGINES, run_python
 from tests.runtime.tflite_files import Tensor, tflite_file
@@ -19,6 +20,8 @@ SIDE, DIM = 8, 4
 WEIGHTS = np.array([[64, -32, 16], [-100, 50, 25], [127, 127, -127], [1, 2, 3]])
 BIAS = np.array([1000, -500, 0, 250])
 # Scale and zero point of the input, of the mean and of the embedding; scale of the weights.
+# What the input can hold is -2.66 to 2.44, and what the spec makes of bytes lies within.
+SPEC = ModelSpec(name="tiny", input_size=SIDE, embedding_dim=DIM, mean=(0.4, 0.5, 0.6), std=(0.25, 0.3, 0.25))
 INPUT, MEAN, OUTPUT, WEIGHT = (0.02, 5), (0.015, -7), (0.03, 11), 0.01
 
 
@@ -47,46 +50,60 @@ def encoder(dtype: type) -> bytes:
     )
 
 
-def expected(images: np.ndarray) -> np.ndarray:
+def normalised(pixels: np.ndarray) -> np.ndarray:
+    return (pixels / 255.0 - SPEC.mean) / SPEC.std
+
+
+def expected(pixels: np.ndarray) -> np.ndarray:
     """The same in real numbers, not rounded."""
-    return images.mean(axis=(1, 2)) @ (WEIGHTS * WEIGHT).T + BIAS * MEAN[0] * WEIGHT
+    return normalised(pixels).mean(axis=(1, 2)) @ (WEIGHTS * WEIGHT).T + BIAS * MEAN[0] * WEIGHT
 
 
 @pytest.fixture
-def images() -> np.ndarray:
-    # Within what int8 can hold at the input: -2.66 to 2.44.
-    return np.random.default_rng(0).uniform(-1, 2, (3, SIDE, SIDE, 3)).astype(np.float32)
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_int8_is_within_a_step_of_the_real_numbers(tmp_path: Path, images: np.ndarray, engine: str) -> None:
+def test_int8_is_within_a_step_of_the_real_numbers(tmp_path: Path, pixels: np.ndarray, engine: str) -> None:
     (tmp_path / "model.tflite").write_bytes(encoder(np.int8))
     backend = TfliteBackend(tmp_path / "model.tflite", engine)
-    result = backend.infer(images)
+    result = backend.infer(backend.prepare(pixels, SPEC))
     assert (result.shape, result.dtype) == ((3, DIM), np.float32)
     # Half a step of the embedding, and half a step of the mean through the weights of each row.
     tolerance = OUTPUT[0] / 2 + np.abs(WEIGHTS * WEIGHT).sum(axis=1) * MEAN[0] / 2 + 1e-4
-    assert np.all(np.abs(result - expected(images)) <= tolerance)
+    assert np.all(np.abs(result - expected(pixels)) <= tolerance)
     steps = result / OUTPUT[0] + OUTPUT[1]
     np.testing.assert_allclose(steps, np.rint(steps), atol=1e-4)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_float32_models_are_taken_too(tmp_path: Path, images: np.ndarray, engine: str) -> None:
+def test_float32_models_are_taken_too(tmp_path: Path, pixels: np.ndarray, engine: str) -> None:
     (tmp_path / "model.tflite").write_bytes(encoder(np.float32))
-    result = TfliteBackend(tmp_path / "model.tflite", engine).infer(images)
+    backend = TfliteBackend(tmp_path / "model.tflite", engine)
+    result = backend.infer(backend.prepare(pixels, SPEC))
     assert result.dtype == np.float32
-    np.testing.assert_allclose(result, expected(images), atol=1e-5)
+    np.testing.assert_allclose(result, expected(pixels), atol=1e-5)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_result_for_an_image_does_not_depend_on_the_others(
-    tmp_path: Path, images: np.ndarray, engine: str
+    tmp_path: Path, pixels: np.ndarray, engine: str
 ) -> None:
     (tmp_path / "model.tflite").write_bytes(encoder(np.int8))
     backend = TfliteBackend(tmp_path / "model.tflite", engine)
-    alone = np.concatenate([backend.infer(image[None]) for image in images[::-1]])[::-1]
-    assert np.array_equal(backend.infer(images), alone)
+    inputs = backend.prepare(pixels, SPEC)
+    alone = np.concatenate([backend.infer(image[None]) for image in inputs[::-1]])[::-1]
+    assert np.array_equal(backend.infer(inputs), alone)
+
+
+def test_the_input_is_each_normalised_pixel_in_steps(tmp_path: Path, pixels: np.ndarray) -> None:
+    (tmp_path / "model.tflite").write_bytes(encoder(np.int8))
+    backend = TfliteBackend(tmp_path / "model.tflite", ENGINES[0])
+    inputs = backend.prepare(pixels, SPEC)
+    assert inputs.dtype == np.int8
+    steps = normalised(pixels) / INPUT[0] + INPUT[1]
+    assert np.abs(inputs - steps).max() <= 0.5 + 1e-4
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -24,6 +24,21 @@ _OPERATORS = {
         schema.BuiltinOptions.FullyConnectedOptions,
         schema.FullyConnectedOptionsT,
     ),
+    "CONV_2D": (
+        schema.BuiltinOperator.CONV_2D,
+        schema.BuiltinOptions.Conv2DOptions,
+        schema.Conv2DOptionsT,
+    ),
+    "DEPTHWISE_CONV_2D": (
+        schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+        schema.BuiltinOptions.DepthwiseConv2DOptions,
+        schema.DepthwiseConv2DOptionsT,
+    ),
+    "BATCH_MATMUL": (
+        schema.BuiltinOperator.BATCH_MATMUL,
+        schema.BuiltinOptions.BatchMatMulOptions,
+        schema.BatchMatMulOptionsT,
+    ),
 }
 
 

@@ -45,6 +45,8 @@ def measure(of: Setting) -> dict[str, Any]:
     float_guest = of.guest(CORE, "onnxruntime")
     _, baseline = count_embedding(of, float_guest, float_bundle, "onnxruntime", pictures)
     say("float32 counted")
+    # The second one, warm.
+    _, photo = count_embedding(of, of.guest(CORE), of.bundle, of.engine, [of.camera, of.camera])
     engines = {}
     for engine in (of.engine, *of.engines):
         guest = of.guest(CORE, engine)
@@ -70,6 +72,7 @@ def measure(of: Setting) -> dict[str, Any]:
             name: run_counted(of.guest(CORE), of.plugin, "-c", code)[1][-1].instructions
             for name, code in STARTS.items()
         },
+        "photo_decode_instructions": photo["decode_instructions"],
         "engines": engines,
         "figures": {
             "embedding, best engine, over onnxruntime float32": {
@@ -104,12 +107,13 @@ def report(result: Mapping[str, Any]) -> str:
         ]
         for engine, of in result["engines"].items()
     ]
-    starts = [[name, f"{count / 1e6:.0f}"] for name, count in result["start_instructions"].items()]
+    counts = {**result["start_instructions"], "decoding the photo, warm": result["photo_decode_instructions"]}
+    starts = [[name, f"{count / 1e6:.0f}"] for name, count in counts.items()]
     return "\n\n".join(
         [
             markdown_table(["figure", "measured", "target", "reached"], figures),
             markdown_table(header, rows),
-            markdown_table(["process", "instructions, M"], starts),
+            markdown_table(["what", "instructions, M"], starts),
         ]
     )
 

@@ -14,16 +14,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tflite_runtime.interpreter as tflite_runtime
-from ai_edge_litert import interpreter as litert
 from compact_tables import figures_table, latency_table
-from harness import RESULTS, describe_machine, write_result
+from harness import RESULTS, describe_machine, ratio_in_turn, time_in_turn, write_result
+from interpreters import TfliteModel, invocation
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -37,7 +34,7 @@ from edgesim.training.datasets import CANONICAL, ImageSet, load_canonical
 
 BUNDLES = RESULTS / "compact" / "bundles"
 ENGINES = {"onnxruntime": "onnx", "litert": "tflite"}
-INTERPRETERS = {"litert": litert.Interpreter, "tflite-runtime": tflite_runtime.Interpreter}
+INTERPRETERS = ("litert", "tflite-runtime")
 RESNET8, RESNET8_EMBEDDING = "pretrainedResnet_quant.tflite", "pretrainedResnet_quant_feat.tflite"
 
 
@@ -63,61 +60,26 @@ def measure_data_set(name: str, root: Path, runs: Path) -> dict[str, Any]:
     return found
 
 
-def load_interpreter(make: Any, path: Path) -> tuple[Any, dict[str, Any], int]:
-    """Return an interpreter of one thread, its input, and the number of its output tensor."""
-    interpreter = make(model_path=str(path), num_threads=1)
-    interpreter.allocate_tensors()
-    (entry,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
-    return interpreter, entry, output["index"]
-
-
 def measure_resnet8(folder: Path, root: Path) -> dict[str, Any]:
     """Return size and quality of ResNet-8's embedding, the 64 averaged features before its classes."""
     images = load_canonical("cifar10", root, 32, train=False)
     path = folder / RESNET8_EMBEDDING
-    interpreter, entry, output = load_interpreter(litert.Interpreter, path)
-    scale, zero_point = entry["quantization"]
-    found = []
-    for pixels in tqdm(images.pixels, "ResNet-8", disable=None):
-        quantised = np.round(pixels / scale + zero_point).clip(-128, 127).astype(np.int8)
-        interpreter.set_tensor(entry["index"], quantised[None])
-        interpreter.invoke()
-        found.append(interpreter.get_tensor(output)[0])
-    (_, details) = interpreter.get_input_details(), interpreter.get_output_details()[0]
-    real = (np.stack(found).astype(np.float32) - details["quantization"][1]) * details["quantization"][0]
-    return {"bytes": path.stat().st_size, **metrics(l2_normalise(real), images)}
-
-
-def invocation(make: Any, path: Path) -> Callable[[], None]:
-    """Return a function that writes an image of zeros, runs the model once and reads its result."""
-    interpreter, entry, output = load_interpreter(make, path)
-    zeros = np.zeros(entry["shape"], entry["dtype"])
-
-    def run() -> None:
-        interpreter.set_tensor(entry["index"], zeros)
-        interpreter.invoke()
-        interpreter.get_tensor(output)
-
-    return run
+    model = TfliteModel(path)
+    embeddings = np.stack([model.run(pixels) for pixels in tqdm(images.pixels, "ResNet-8", disable=None)])
+    return {"bytes": path.stat().st_size, **metrics(l2_normalise(embeddings), images)}
 
 
 def measure_latency(folder: Path, rounds: int = 500) -> dict[str, dict[str, float]]:
     """Return the median milliseconds of both CIFAR-10 models in each interpreter, run in turn."""
     ours = BUNDLES / "cifar10" / MODEL_FILES["tflite"]
     found = {}
-    for engine, make in INTERPRETERS.items():
-        runs = {"edgesim": invocation(make, ours), "resnet8": invocation(make, folder / RESNET8)}
-        seconds: dict[str, list[float]] = {name: [] for name in runs}
-        for number in range(rounds + 20):
-            for name, run in runs.items():
-                start = time.perf_counter()
-                run()
-                if number >= 20:
-                    seconds[name].append(time.perf_counter() - start)
+    for engine in INTERPRETERS:
+        files = {"edgesim": ours, "resnet8": folder / RESNET8}
+        runs = {name: invocation(path, 32, engine) for name, path in files.items()}
+        seconds = time_in_turn(runs, rounds, warm_up=20)
         medians = {name: statistics.median(values) for name, values in seconds.items()}
-        ratio = statistics.median(a / b for a, b in zip(seconds["edgesim"], seconds["resnet8"], strict=True))
         found[engine] = {f"{name}_ms": round(1000 * value, 4) for name, value in medians.items()}
-        found[engine]["ratio"] = round(ratio, 3)
+        found[engine]["ratio"] = round(ratio_in_turn(seconds["edgesim"], seconds["resnet8"]), 3)
     return found
 
 

@@ -18,7 +18,6 @@ import dataclasses
 import json
 import statistics
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from copy_benchmark import Part, Plan, describe, load_picture, make_plan, query_
 from copy_peers import CopyEncoder, add_arguments, open_encoders, open_own
 from copy_scores import embed_all, scores
 from copy_tables import DETECTION, labels_table, latency_table, part_table
-from harness import RESULTS, describe_machine, machine_line, write_result
+from harness import RESULTS, describe_machine, machine_line, ratio_in_turn, time_in_turn, write_result
 
 from edgesim.errors import EdgesimError, UsageError
 
@@ -77,20 +76,13 @@ class Measurement:
 def measure_latency(encoders: Sequence[CopyEncoder], rounds: int) -> dict[str, dict[str, float]]:
     """Return median milliseconds of one inference, all in turn, and medians of the ratios to two peers."""
     runs = {encoder.name: run for encoder in encoders if (run := encoder.invocation())}
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 10):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if number >= 10:
-                seconds[name].append(time.perf_counter() - start)
+    seconds = time_in_turn(runs, rounds)
     found = {}
     for name, values in seconds.items():
         found[name] = {"ms": round(1000 * statistics.median(values), 4)}
         for key, peer in (("over_sscd_224", _SSCD), ("over_mobilenet_v1_0.25_224", _MOBILENET)):
             if peer in seconds:
-                ratios = [a / b for a, b in zip(values, seconds[peer], strict=True)]
-                found[name][key] = round(statistics.median(ratios), 3)
+                found[name][key] = round(ratio_in_turn(values, seconds[peer]), 3)
     return found
 
 

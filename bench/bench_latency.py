@@ -2,21 +2,24 @@
 
     python bench/bench_latency.py
 
-Nothing is measured: it fits the figures in firmware_profiles/latency, as `edgesim profiles` does. The result
-goes to bench/results/latency.json.
+Nothing is measured: it fits the figures in firmware_profiles/latency, as `edgesim profiles` does. Beside the
+estimates for `copy` stand the counts of bench_encoder_instructions.py. The result goes to
+bench/results/latency.json.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from typing import Any
 
-from harness import write_result
+from encoder_tables import INSTRUCTIONS
+from harness import RESULTS, write_result
 
 from edgesim.engines import ENGINES
 from edgesim.latency_data import LatencyData, load_latency_data
-from edgesim.latency_estimate import ARCHITECTURE, band_factor, estimate_latency
+from edgesim.latency_estimate import ARCHITECTURE, band_factor, bundle_cost, estimate_latency
 from edgesim.latency_fit import (
     Sample,
     fit,
@@ -27,6 +30,7 @@ from edgesim.latency_fit import (
     spread,
 )
 from edgesim.profiles import load_profile, profile_names
+from edgesim.runtime.embedder import open_bundle
 
 
 def main() -> None:
@@ -44,6 +48,7 @@ def main() -> None:
         "instruction_factor": band_factor(spread(instruction_samples(data))),
         "factor_of_both": band_factor(spread(latencies), spread(instruction_samples(data))),
         "left_out_bands": _left_out_bands(latencies),
+        "encoder_id": open_bundle("copy").encoder_id,
         "copy": _copy(data),
     }
     print(f"wrote {write_result('latency', result)}")
@@ -93,11 +98,6 @@ def _instructions(data: LatencyData, engine: str) -> dict[str, Any]:
         "spread": spread(samples),
         "worst": math.exp(max(map(abs, _all_errors(samples)))),
         "networks": len({sample.network for sample in samples}),
-        "of_copy": {
-            core: counts["copy"]
-            for (of, arithmetic, core), counts in data.counts.items()
-            if (of, arithmetic) == (engine, "int8")
-        },
     }
 
 
@@ -113,15 +113,21 @@ def _left_out_bands(samples: list[Sample]) -> dict[str, Any]:
 
 
 def _copy(data: LatencyData) -> list[dict[str, Any]]:
-    """The estimates for the architecture of the built-in encoders."""
+    """The estimates for the built-in encoder `copy`, and how many instructions its files take."""
     known = {measurement.core for measurement in data.measurements}
     profiles = [
         profile
         for profile in map(load_profile, profile_names())
         if profile.core in known and profile.architecture == ARCHITECTURE
     ]
+    bundle = open_bundle("copy")
+    counted = json.loads((RESULTS / f"{INSTRUCTIONS}.json").read_text())["encoders"]["copy"]
     return [
-        {"profile": profile.name, **estimate_latency(profile, engine, data.costs["copy"]).to_dict()}
+        {
+            "profile": profile.name,
+            **estimate_latency(profile, engine, bundle_cost(bundle, ENGINES[engine].model_format)).to_dict(),
+            "counted_instructions": counted[engine][profile.core.lower()],
+        }
         for profile in profiles
         for engine in profile.engines
     ]

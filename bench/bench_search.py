@@ -20,55 +20,29 @@ from typing import Any
 
 import numpy as np
 from harness import describe_machine, machine_line, markdown_table, write_result
-from numpy.typing import NDArray
+from search.edgesim_index import ALWAYS, NEVER, new_entry
+from search.vectors import K, Vectors, draw
 
 from edgesim.builtin import bundle_folder
 from edgesim.bundle import Bundle
-from edgesim.metrics import l2_normalise
-from edgesim.runtime.entry import NewEntry
 from edgesim.runtime.index import Index
 
-Vectors = NDArray[np.float32]
 SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
-DIM, K, QUERIES, ROUNDS, LOADS = 128, 10, 100, 5, 5
-ALWAYS, NEVER = 10**9, 0
+ROUNDS, LOADS = 5, 5
 FILTERS = {"none": None, "1 %": "hundredth=0", "10 %": "tenth=0", "50 %": "half=0"}
-
-
-def draw(count: int) -> tuple[Vectors, Vectors]:
-    """Return vectors (count, D) and queries (Q, D)."""
-    rng = np.random.default_rng(0)
-    centres = rng.standard_normal((500, DIM), dtype=np.float32)
-    noise = rng.standard_normal((count, DIM), dtype=np.float32)
-    vectors = l2_normalise(centres[rng.integers(0, 500, count)] + 0.7 * noise)
-    chosen = vectors[rng.integers(0, count, QUERIES)]
-    away = l2_normalise(rng.standard_normal((QUERIES, DIM), dtype=np.float32))
-    return vectors, l2_normalise(0.8 * chosen + 0.6 * away).astype(np.float32)
 
 
 def make_index(folder: Path, bundle: Bundle, vectors: Vectors) -> float:
     """Make an index with a graph, whatever its size; return the seconds that the graph took."""
     with Index.create(folder, bundle, exact_limit=NEVER) as index:
-        index.add(
-            [
-                NewEntry(
-                    path=f"/photos/{number:06d}.jpg",
-                    sha256=f"{number:064x}",
-                    size=1,
-                    mtime_ns=1,
-                    labels={
-                        "hundredth": str(number % 100),
-                        "tenth": str(number % 10),
-                        "half": str(number % 2),
-                    },
-                    vector=vector,
-                )
-                for number, vector in enumerate(vectors)
-            ]
-        )
+        index.add([new_entry(row, vector, _labels(row)) for row, vector in enumerate(vectors)])
         start = time.perf_counter()
         index.refresh_graph()
         return time.perf_counter() - start
+
+
+def _labels(number: int) -> dict[str, str]:
+    return {"hundredth": str(number % 100), "tenth": str(number % 10), "half": str(number % 2)}
 
 
 def milliseconds(action: Callable[[], object]) -> float:
@@ -127,7 +101,7 @@ def measure_filters(folder: Path, queries: Vectors, vectors: Vectors) -> list[di
                 times.append(1e3 * (time.perf_counter() - start))
                 some = numbers[:: step[name]]
                 best = some[np.argsort(-(vectors[some] @ query))[:K]]
-                hits += len({f"/photos/{number:06d}.jpg" for number in best} & {m.path for m in matches})
+                hits += len(set(best.tolist()) & {match.entry_id - 1 for match in matches})
         row = {"filter": name, "first ms": first, "ms": statistics.median(times)}
         rows.append({**row, "recall@10": hits / (K * len(queries))})
     return rows

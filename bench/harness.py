@@ -10,14 +10,25 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgesim.machine import read_machine
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("edgesim", "numpy", "pillow", "onnxruntime", "ai-edge-litert", "tflite-runtime", "hnswlib")
+PACKAGES = (
+    "edgesim",
+    "numpy",
+    "pillow",
+    "onnxruntime",
+    "ai-edge-litert",
+    "tflite-runtime",
+    "hnswlib",
+    "usearch",
+    "faiss-cpu",
+    "sqlite-vec",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +76,34 @@ def run_interleaved(
     return measured
 
 
+def time_in_turn(
+    functions: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 10, *, settle: bool = False
+) -> dict[str, list[float]]:
+    """Return the seconds of each call of functions that are called in turn, by name.
+
+    Args:
+        functions: name -> what is timed.
+        rounds: how often each is measured.
+        warm_up: rounds before, not measured.
+        settle: call each once more, untimed, just before: what the others threw out of the caches is back.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for number in range(warm_up + rounds):
+        for name, function in functions.items():
+            if settle:
+                function()
+            start = time.perf_counter()
+            function()
+            if number >= warm_up:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio_in_turn(seconds: Sequence[float], baseline: Sequence[float]) -> float:
+    """Return the median over the rounds of the seconds over the baseline's in the same round."""
+    return statistics.median(a / b for a, b in zip(seconds, baseline, strict=True))
+
+
 def median_seconds(runs: Sequence[Run]) -> float:
     """Return the median wall time."""
     return statistics.median(run.seconds for run in runs)
@@ -72,7 +111,7 @@ def median_seconds(runs: Sequence[Run]) -> float:
 
 def median_ratio(runs: Sequence[Run], baseline: Sequence[Run]) -> float:
     """Return the median over the rounds of the wall time over the baseline's in the same round."""
-    return statistics.median(a.seconds / b.seconds for a, b in zip(runs, baseline, strict=True))
+    return ratio_in_turn([run.seconds for run in runs], [run.seconds for run in baseline])
 
 
 def describe_machine() -> dict[str, Any]:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgesim.bundle import GOLDEN, Bundle, golden_bytes, write_bundle
+from edgesim.bundle import GOLDEN, Bundle
+from edgesim.bundle_writing import golden_bytes, write_bundle
 from edgesim.errors import BundleError, StorageError
 from edgesim.manifest import MANIFEST
 from edgesim.model_spec import ModelSpec

@@ -50,6 +50,7 @@ def test_the_docstring_draws_exactly_this_tree() -> None:
         ("cryptography.exceptions", "cryptography", "sign"),
         ("onnx", "onnx", "export"),
         ("hnswlib", "hnswlib", "hnsw"),
+        ("pyarrow.parquet", "pyarrow", "parquet"),
         ("skimage", "skimage", "demo"),
         ("ai_edge_litert.interpreter", "ai_edge_litert", "tflite"),
     ],

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from edgesim.bundle import write_bundle
+from edgesim.bundle_writing import write_bundle
 from edgesim.errors import BundleError, UsageError
 from edgesim.latency_data import Cost, LatencyData, Measurement, load_latency_data
 from edgesim.latency_estimate import band_factor, bundle_cost, bundle_estimates, estimate_latency

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgesim.builtin import checkpoint_path
-from edgesim.bundle import GOLDEN, MODEL_FILES, Bundle, golden_bytes, write_bundle
+from edgesim.bundle import GOLDEN, MODEL_FILES, Bundle
+from edgesim.bundle_writing import golden_bytes, write_bundle
 from edgesim.models.encoder import for_export
 from edgesim.training.checkpoint import load_encoder, weights_sha256
 from edgesim_export.onnx_graph import export_float

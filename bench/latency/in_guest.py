@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,17 @@ from arm.in_guest import DONE, mark
 
 START = 1
 WARM_UP = 2
+# Height and width of the image where an ONNX model leaves them open.
+SIDE = 224
+
+
+def noise(shape: Sequence[int], kind: Any) -> Any:
+    """Return an image: all values of a whole number's type, or normally distributed ones."""
+    rng = np.random.default_rng(0)
+    if not np.issubdtype(kind, np.integer):
+        return rng.standard_normal(shape).astype(np.float32)
+    limits = np.iinfo(kind)
+    return rng.integers(limits.min, limits.max + 1, shape).astype(kind)
 
 
 def onnxruntime(model: str) -> Callable[[], Any]:
@@ -27,8 +38,8 @@ def onnxruntime(model: str) -> Callable[[], Any]:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = engine.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     (tensor,) = session.get_inputs()
-    size = tensor.shape[2]
-    image = np.random.default_rng(0).standard_normal((1, 3, size, size)).astype(np.float32)
+    shape = [1, *(size if isinstance(size, int) else SIDE for size in tensor.shape[1:])]
+    image = noise(shape, np.uint8 if tensor.type == "tensor(uint8)" else np.float32)
     return lambda: session.run(None, {tensor.name: image})
 
 
@@ -37,12 +48,7 @@ def tflite(model: str, module: str) -> Callable[[], Any]:
     interpreter = importlib.import_module(module).Interpreter(model_path=model, num_threads=1)
     interpreter.allocate_tensors()
     (details,) = interpreter.get_input_details()
-    rng = np.random.default_rng(0)
-    if details["dtype"] == np.int8:
-        image = rng.integers(-128, 128, details["shape"]).astype(np.int8)
-    else:
-        image = rng.standard_normal(details["shape"]).astype(np.float32)
-    interpreter.set_tensor(details["index"], image)
+    interpreter.set_tensor(details["index"], noise(details["shape"], details["dtype"]))
     return interpreter.invoke  # type: ignore[no-any-return]
 
 

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from edgesim.errors import StorageError
-from edgesim.machine import Machine
+from edgesim.machine import Machine, other_machine
 from edgesim.profiles import load_profile
 from edgesim.runtime import graph
 from edgesim.runtime.index import EXACT_LIMIT, Index
-from edgesim_export.device_probe import ProbeError, camera_photo, open_probe, other_machine
+from edgesim_export.device_probe import ProbeError, camera_photo, open_probe
 from edgesim_export.device_run import answer, build_index
 from tests.helpers import DIM
 

@@ -1,0 +1,25 @@
+"""The tables of docs/index-reliability.md, from bench/results: written into the page, or checked.
+
+python bench/reliability_tables.py [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+
+import bench_churn
+import bench_index_durability
+from doc_tables import Tables, main
+
+TABLES: Tables = {
+    "churn": ("churn", bench_churn.samples_table),
+    "growth": ("churn", bench_churn.growth_table),
+    "churned indexes": ("churn", bench_churn.indexes_table),
+    "durability measured on": ("index_durability", bench_index_durability.machine_of),
+    "adds": ("index_durability", bench_index_durability.adds_table),
+    "adds with a graph": ("index_durability", bench_index_durability.graphs_table),
+    "opening": ("index_durability", bench_index_durability.opening_table),
+}
+
+if __name__ == "__main__":
+    sys.exit(main("index-reliability.md", TABLES, "reliability_tables.py"))

@@ -11,9 +11,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from edgesim.machine import read_machine
+from edgesim.machine import other_machine, read_machine
 from edgesim.profiles import DeviceProfile
-from edgesim_export.device_probe import other_machine
 from edgesim_export.recipe import Recipe
 from edgesim_export.validate import Gate, failed
 

@@ -19,8 +19,6 @@ from PIL import Image
 
 from edgesim.bundle import Bundle
 from edgesim.errors import StorageError
-from edgesim.machine import Machine
-from edgesim.profiles import DeviceProfile
 
 # The largest that a Raspberry Pi's camera module 2 takes.
 _PHOTO_SIZE = (3280, 2464)
@@ -105,19 +103,3 @@ def _run_device(*arguments: str | Path) -> str:
             status = f"killed by {signal.Signals(-result.returncode).name}"
         raise ProbeError((result.stderr.strip().splitlines() or [status])[-1])
     return result.stdout
-
-
-def other_machine(here: Machine, profile: DeviceProfile) -> str | None:
-    """Return why times measured here say nothing about the device, or None if this machine is such a device.
-
-    It is one if it has the architecture and the features, and if the CPU's name holds that of the profile's
-    core or the last word of its chip: `Cortex-A72`, `N100`.
-    """
-    if here.architecture != profile.architecture:
-        return f"this machine is {here.architecture}, the device {profile.architecture}"
-    missing = [feature for feature in profile.features if feature not in here.features]
-    if missing:
-        return f"this CPU lacks {', '.join(missing)}"
-    if profile.core not in here.cpu and profile.soc.split()[-1] not in here.cpu:
-        return f"this CPU is {here.cpu}, the device's {profile.soc}"
-    return None

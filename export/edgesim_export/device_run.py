@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from edgesim.bundle import Bundle
 from edgesim.metrics import l2_normalise
 from edgesim.runtime import graph
+from edgesim.runtime.bench.resident import peak_mib
 from edgesim.runtime.embedder import Embedder
 from edgesim.runtime.entry import NewEntry
 from edgesim.runtime.index import Index
@@ -60,7 +61,7 @@ def answer(bundle: Bundle, folder: Path, photo: bytes, engine: str, repeats: int
     with Index.open(folder, bundle, read_only=True) as index:
         embedder = Embedder(bundle, engine)
         index.search(embedder.embed_image(photo, "photo"), _K)
-        peak = _peak_mib()
+        peak = peak_mib()
         seconds = []
         for _ in range(repeats):
             start = time.perf_counter()
@@ -72,12 +73,6 @@ def answer(bundle: Bundle, folder: Path, photo: bytes, engine: str, repeats: int
             "engine_version": embedder.engine_version,
             "median_ms": statistics.median(seconds) * 1000 if seconds else None,
         }
-
-
-def _peak_mib() -> float:
-    # Unlike ru_maxrss, it does not begin with what the process that started this one had resident.
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def main(arguments: list[str]) -> None:

@@ -12,7 +12,8 @@ from importlib import metadata
 from typing import Any
 
 from edgesim import __version__
-from edgesim.bundle import GOLDEN, MODEL_FILES, Bundle, write_bundle
+from edgesim.bundle import GOLDEN, MODEL_FILES, Bundle
+from edgesim.bundle_writing import write_bundle
 from edgesim.errors import BundleError, UsageError
 from edgesim.manifest import MANIFEST
 from edgesim.model_spec import PREPROCESS_VERSION, ModelSpec

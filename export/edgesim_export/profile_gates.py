@@ -13,11 +13,11 @@ from pathlib import Path
 from edgesim.bundle import Bundle
 from edgesim.engines import ENGINES
 from edgesim.errors import InputError, MissingDependencyError, UsageError
-from edgesim.machine import Machine, read_machine
+from edgesim.machine import Machine, other_machine, read_machine
 from edgesim.model_spec import ModelSpec
 from edgesim.profiles import DeviceProfile
 from edgesim_export.converted import ConvertedModel
-from edgesim_export.device_probe import Probe, ProbeError, open_probe, other_machine
+from edgesim_export.device_probe import Probe, ProbeError, open_probe
 from edgesim_export.engine_operators import Verdict, judge
 from edgesim_export.kit.pip import download_wheels
 from edgesim_export.kit.target import Target

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from edgesim.bundle import MODEL_FILES, Bundle, golden_bytes, write_bundle
+from edgesim.bundle import MODEL_FILES, Bundle
+from edgesim.bundle_writing import golden_bytes, write_bundle
 from edgesim.errors import MissingDependencyError
 from edgesim.model_spec import ModelSpec
 from edgesim.models.encoder import Encoder, embed_pixels

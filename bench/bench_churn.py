@@ -16,26 +16,27 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import gc
-import os
+import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import describe_machine, machine_line, markdown_table, write_result
-from numpy.typing import NDArray
+from growth import fit_line
+from harness import describe_machine, machine_line, markdown_table, milliseconds, write_result
+from search.vectors import near
 
 from edgesim.builtin import bundle_folder
 from edgesim.bundle import Bundle
 from edgesim.metrics import l2_normalise
+from edgesim.runtime.bench.resident import resident_mib
 from edgesim.runtime.entry import NewEntry
 from edgesim.runtime.index import Index
 from edgesim.runtime.verify import verify_index
 
-Vectors = NDArray[np.float32]
 K, QUERIES, SAMPLES = 10, 500, 100
 # In clusters as wide as these HNSW misses some of the nearest, so that there is room for better and worse.
 CLUSTERS, WIDTH = 500, 1.25
@@ -90,11 +91,10 @@ class Sample:
     refresh_ms: float
 
 
-def resident_mib() -> float:
-    """Return what this process has in memory now."""
+def collected_mib() -> float:
+    """Return what this process has in memory once its garbage is collected."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return resident_mib("self") or math.nan
 
 
 def megabytes(folder: Path) -> float:
@@ -106,18 +106,11 @@ def recall(index: Index, seed: int) -> float:
     rng = np.random.default_rng(seed)
     ids, vectors = index.vectors()
     chosen = vectors[rng.choice(len(ids), QUERIES, replace=False)]
-    away = l2_normalise(rng.standard_normal(chosen.shape, dtype=np.float32))
     hits = 0
-    for query in l2_normalise(0.8 * chosen + 0.6 * away).astype(np.float32):
+    for query in near(chosen, rng):
         nearest = ids[np.argpartition(-(vectors @ query), K)[:K]]
         hits += len({match.entry_id for match in index.search(query, K)} & set(nearest.tolist()))
     return hits / (K * QUERIES)
-
-
-def milliseconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return 1e3 * (time.perf_counter() - start)
 
 
 def churn(folder: Path, photos: Photos, changes: int, batch: int) -> list[Sample]:
@@ -140,7 +133,7 @@ def churn(folder: Path, photos: Photos, changes: int, batch: int) -> list[Sample
                     Sample(
                         changes=2 * batch * number,
                         recall=recall(reader, number),
-                        rss_mib=resident_mib(),
+                        rss_mib=collected_mib(),
                         disk_mb=megabytes(folder),
                         commit_ms=statistics.median(commits),
                         refresh_ms=statistics.fmean(refreshes),
@@ -151,29 +144,18 @@ def churn(folder: Path, photos: Photos, changes: int, batch: int) -> list[Sample
 
 
 def fit(samples: Sequence[Sample], name: str) -> dict[str, float]:
-    """Fit a line through the second half of the samples: slope per million changes, and its standard error.
-
-    The error takes the samples as independent.
-    """
+    """Fit a line through the second half of the samples; its slope is per million changes."""
     half = samples[len(samples) // 2 :]
-    millions = np.array([sample.changes for sample in half]) / 1e6
-    values = np.array([getattr(sample, name) for sample in half])
-    (slope, _), covariance = np.polyfit(millions, values, 1, cov=True)
-    return {"mean": float(values.mean()), "slope": float(slope), "error": float(np.sqrt(covariance[0, 0]))}
+    values = [getattr(sample, name) for sample in half]
+    line = fit_line([sample.changes / 1e6 for sample in half], values)
+    return {"mean": statistics.fmean(values), "slope": line.slope, "error": line.standard_error}
 
 
 def make_anew(index: Index, folder: Path, bundle: Bundle) -> dict[str, float]:
     """Make an index of the same entries in one commit; return its size and its graph's recall."""
     vectors = index.vectors()[1]
     new = [
-        NewEntry(
-            path=entry.path,
-            sha256=entry.sha256,
-            size=entry.size,
-            mtime_ns=entry.mtime_ns,
-            labels=entry.labels,
-            vector=vector,
-        )
+        NewEntry.of(entry, entry.labels, vector)
         for entry, vector in zip(index.entries(), vectors, strict=True)
     ]
     with Index.create(folder, bundle) as other:

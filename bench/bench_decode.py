@@ -11,10 +11,10 @@ and by decode_tables.py into docs/image-decoding.md.
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,15 @@ from typing import Any
 import numpy as np
 from bench_cli import edgesim_command
 from camera_photos import enlarge, jpeg
-from harness import describe_machine, median_ratio, median_seconds, run_interleaved, write_result
+from harness import (
+    describe_machine,
+    median_ratio,
+    median_seconds,
+    milliseconds,
+    ratio_in_turn,
+    run_interleaved,
+    write_result,
+)
 from PIL import Image
 from search.edgesim_index import add_all, new_entry
 
@@ -92,15 +100,11 @@ def measure(photos: Sequence[Path], timed: dict[str, Task], rounds: int) -> dict
     for number in range(WARM_UP + rounds):
         for photo in photos:
             for name, task in timed.items():
-                start = time.perf_counter()
-                task(photo)
+                passed = milliseconds(functools.partial(task, photo))
                 if number >= WARM_UP:
-                    taken[name].append(1000 * (time.perf_counter() - start))
+                    taken[name].append(passed)
     return {
-        name: {
-            "ms": statistics.median(values),
-            "ratio": statistics.median(a / b for a, b in zip(values, taken[PILLOW], strict=True)),
-        }
+        name: {"ms": statistics.median(values), "ratio": ratio_in_turn(values, taken[PILLOW])}
         for name, values in taken.items()
     }
 

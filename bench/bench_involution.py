@@ -12,7 +12,6 @@ import argparse
 import copy
 import dataclasses
 import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -20,7 +19,7 @@ import onnxruntime
 import tflite_runtime.interpreter as tflite_runtime
 import torch
 from ai_edge_litert import interpreter as litert
-from harness import describe_machine, machine_line, markdown_table, write_result
+from harness import describe_machine, machine_line, markdown_table, time_in_turn, write_result
 from torch import Tensor
 
 from edgesim.models import zoo
@@ -93,14 +92,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     args = parser.parse_args()
     made = {name: engines(encoder) for name, encoder in encoders().items()}
-    seconds: dict[tuple[str, str], list[float]] = {}
-    for number in range(args.rounds + 10):
-        for name, functions in made.items():
-            for engine, run in functions.items():
-                start = time.perf_counter()
-                run()
-                if number >= 10:
-                    seconds.setdefault((name, engine), []).append(time.perf_counter() - start)
+    runs = {(name, engine): run for name, functions in made.items() for engine, run in functions.items()}
+    seconds = time_in_turn(runs, args.rounds)
     milliseconds = {
         name: {engine: round(1000 * statistics.median(seconds[name, engine]), 3) for engine in functions}
         for name, functions in made.items()

@@ -4,7 +4,7 @@
 
 SETS holds the image sets, LIST names the held-out ones (heldout_split.py). Photos of bsds500 are enlarged
 to 2 and, the first 200, to 12 megapixels (camera_photos.py); the sample photos of scikit-image and
-scikit-learn whose sides have at least four times the pixels of the encoder's are taken as they are. Each is
+scikit-learn whose sides have at least four times the pixels of each encoder's are taken as they are. Each is
 decoded at whole size, and at the smallest scale that leaves 4, 2 (what edgesim does) or 1 times the
 encoder's side. For comparison the photo is saved once more as JPEG of quality 90 and decoded at whole size.
 
@@ -46,6 +46,8 @@ LOOKED_UP = 2.0
 
 Vectors = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
+# Encoder -> how it was decoded -> the encoder's input (N, size, size, 3).
+Versions = dict[str, dict[str, Pixels]]
 
 
 def decoded(content: bytes, factor: int | None, size: int) -> Pixels:
@@ -53,40 +55,41 @@ def decoded(content: bytes, factor: int | None, size: int) -> Pixels:
     return resize_image(decode_image(content, None if factor is None else factor * size), size)
 
 
-def versions(contents: Iterable[bytes], size: int) -> dict[str, Pixels]:
-    """Return the input pixels (N, size, size, 3) of JPEG files by how they are decoded."""
-    pixels: dict[str, list[Pixels]] = {}
+def versions(contents: Iterable[bytes], embedders: dict[str, Embedder]) -> Versions:
+    """Return JPEG files as each encoder's input, by how they are decoded."""
+    pixels: dict[str, dict[str, list[Pixels]]] = {name: {} for name in embedders}
     for content in contents:
         again = jpeg(decode_image(content))
-        pixels.setdefault(WHOLE, []).append(decoded(content, None, size))
-        pixels.setdefault(AGAIN, []).append(decoded(again, None, size))
-        for factor in FACTORS:
-            pixels.setdefault(str(factor), []).append(decoded(content, factor, size))
-    return {name: np.stack(images) for name, images in pixels.items()}
+        for name, embedder in embedders.items():
+            size = embedder.bundle.spec.input_size
+            of = pixels[name]
+            of.setdefault(WHOLE, []).append(decoded(content, None, size))
+            of.setdefault(AGAIN, []).append(decoded(again, None, size))
+            for factor in FACTORS:
+                of.setdefault(str(factor), []).append(decoded(content, factor, size))
+    return stacked(pixels)
 
 
-def changes(pixels: dict[str, Pixels], embedders: dict[str, Embedder]) -> list[dict[str, Any]]:
-    """Return what each way of decoding changes against that at whole size."""
-    whole = pixels[WHOLE].astype(np.int16)
-    vectors = {name: embedder.embed_pixels(pixels[WHOLE]) for name, embedder in embedders.items()}
+def stacked(pixels: dict[str, dict[str, list[Pixels]]]) -> Versions:
+    return {name: {way: np.stack(images) for way, images in of.items()} for name, of in pixels.items()}
+
+
+def changes(pixels: Versions, embedders: dict[str, Embedder]) -> list[dict[str, Any]]:
+    """Return what each way of decoding changes against that at whole size, for each encoder."""
+    whole = {name: embedder.embed_pixels(pixels[name][WHOLE]) for name, embedder in embedders.items()}
     rows = []
     for way in (*map(str, FACTORS), AGAIN):
-        levels = np.abs(pixels[way].astype(np.int16) - whole)
-        cosines = {
-            name: paired_cosine(embedder.embed_pixels(pixels[way]), vectors[name])
-            for name, embedder in embedders.items()
-        }
-        rows.append(
-            {
-                "way": way,
+        of: dict[str, dict[str, float]] = {}
+        for name, embedder in embedders.items():
+            levels = np.abs(pixels[name][way].astype(np.int16) - pixels[name][WHOLE].astype(np.int16))
+            cosines = paired_cosine(embedder.embed_pixels(pixels[name][way]), whole[name])
+            of[name] = {
                 "photos_changed": int(levels.any(axis=(1, 2, 3)).sum()),
                 "mean_levels": float(levels.mean()),
-                "cosine": {
-                    name: {"mean": float(values.mean()), "lowest": float(values.min())}
-                    for name, values in cosines.items()
-                },
+                "mean_cosine": float(cosines.mean()),
+                "lowest_cosine": float(cosines.min()),
             }
-        )
+        rows.append({"way": way, "encoders": of})
     return rows
 
 
@@ -133,11 +136,15 @@ def lookups(
     ]
 
 
-def both_ways(contents: Iterable[bytes], size: int) -> dict[str, Pixels]:
-    """Return input pixels (N, size, size, 3), decoded at whole size and as edgesim does."""
-    pairs = [(decoded(content, None, size), decoded(content, OURS, size)) for content in contents]
-    whole, reduced = zip(*pairs, strict=True)
-    return {WHOLE: np.stack(whole), str(OURS): np.stack(reduced)}
+def both_ways(contents: Iterable[bytes], embedders: dict[str, Embedder]) -> Versions:
+    """Return JPEG files as each encoder's input, decoded at whole size and as edgesim does."""
+    pixels: dict[str, dict[str, list[Pixels]]] = {name: {WHOLE: [], str(OURS): []} for name in embedders}
+    for content in contents:
+        for name, embedder in embedders.items():
+            size = embedder.bundle.spec.input_size
+            pixels[name][WHOLE].append(decoded(content, None, size))
+            pixels[name][str(OURS)].append(decoded(content, OURS, size))
+    return stacked(pixels)
 
 
 def large_samples(side: int) -> list[Image.Image]:
@@ -150,39 +157,40 @@ def with_progress(contents: Iterable[bytes], count: int, title: str) -> Iterable
     return tqdm(contents, total=count, desc=title, disable=None)
 
 
-def measure_changes(
-    photos: Sequence[Path], size: int, embedders: dict[str, Embedder]
-) -> list[dict[str, Any]]:
+def measure_changes(photos: Sequence[Path], embedders: dict[str, Embedder]) -> list[dict[str, Any]]:
     """Return what decoding at a reduced scale changes in the embeddings."""
-    native = large_samples(FACTORS[0] * size)
-    pixels = {"sample photos": versions(map(jpeg, native), size)}
+    largest = max(embedder.bundle.spec.input_size for embedder in embedders.values())
+    native = large_samples(FACTORS[0] * largest)
+    ways = changes(versions(map(jpeg, native), embedders), embedders)
+    groups = [{"photos": "sample photos", "count": len(native), "ways": ways}]
     for megapixels, most in SIZES.items():
-        title = f"held-out, {megapixels:g} megapixels"
-        contents = enlarged_files(photos[:most], megapixels)
-        pixels[title] = versions(with_progress(contents, len(photos[:most]), title), size)
-    return [
-        {"photos": title, "count": len(of[WHOLE]), "ways": changes(of, embedders)}
-        for title, of in pixels.items()
-    ]
+        title, count = f"held-out, {megapixels:g} megapixels", len(photos[:most])
+        contents = with_progress(enlarged_files(photos[:most], megapixels), count, title)
+        ways = changes(versions(contents, embedders), embedders)
+        groups.append({"photos": title, "count": count, "ways": ways})
+    return groups
 
 
 def measure_lookups(
-    photos: Sequence[Path], others: Sequence[Path], size: int, embedders: dict[str, Embedder]
+    photos: Sequence[Path], others: Sequence[Path], embedders: dict[str, Embedder]
 ) -> dict[str, Any]:
     """Return whether edited copies find their photo."""
     contents = enlarged_files(photos, LOOKED_UP)
-    references = both_ways(with_progress(contents, len(photos), "photos"), size)
+    references = both_ways(with_progress(contents, len(photos), "photos"), embedders)
     copies = edited_copies(photos, LOOKED_UP)
-    queries = both_ways(with_progress(copies, len(photos), "edited copies"), size)
-    background = np.stack([decoded(path.read_bytes(), None, size) for path in others])
-    reduced = (queries[WHOLE] != queries[str(OURS)]).any(axis=(1, 2, 3))
+    queries = both_ways(with_progress(copies, len(photos), "edited copies"), embedders)
+    reduced, found = {}, {}
+    for name, embedder in embedders.items():
+        size = embedder.bundle.spec.input_size
+        background = np.stack([decoded(path.read_bytes(), None, size) for path in others])
+        changed = (queries[name][WHOLE] != queries[name][str(OURS)]).any(axis=(1, 2, 3))
+        reduced[name] = int(changed.sum())
+        found[name] = lookups(references[name], queries[name], background, embedder)
     return {
         "references": len(photos),
         "others": len(others),
-        "queries_reduced": int(reduced.sum()),
-        "encoders": {
-            name: lookups(references, queries, background, embedder) for name, embedder in embedders.items()
-        },
+        "queries_reduced": reduced,
+        "encoders": found,
     }
 
 
@@ -198,11 +206,10 @@ def main() -> None:
     photos = [args.sets / name for name in of_set(names, "bsds500")][: args.photos]
     others = [args.sets / name for name in names if not name.startswith("bsds500/")]
     embedders = {name: Embedder(open_bundle(name)) for name in ENCODERS}
-    (size,) = {embedder.bundle.spec.input_size for embedder in embedders.values()}
     result = {
         "machine": describe_machine(),
-        "changes": measure_changes(photos, size, embedders),
-        "lookups": measure_lookups(photos, others, size, embedders),
+        "changes": measure_changes(photos, embedders),
+        "lookups": measure_lookups(photos, others, embedders),
     }
     print(write_result("reduced_decode", result))
 

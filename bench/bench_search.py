@@ -14,12 +14,11 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import describe_machine, machine_line, markdown_table, write_result
+from harness import describe_machine, machine_line, markdown_table, milliseconds, write_result
 from search.edgesim_index import ALWAYS, NEVER, new_entry
 from search.vectors import K, Vectors, draw
 
@@ -43,12 +42,6 @@ def make_index(folder: Path, bundle: Bundle, vectors: Vectors) -> float:
 
 def _labels(number: int) -> dict[str, str]:
     return {"hundredth": str(number % 100), "tenth": str(number % 10), "half": str(number % 2)}
-
-
-def milliseconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return 1e3 * (time.perf_counter() - start)
 
 
 def first_search(folder: Path, limit: int, query: Vectors) -> float:

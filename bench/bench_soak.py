@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
+import math
 import statistics
 import subprocess
 import sys
@@ -37,6 +37,7 @@ from soak_oracle import FloatArray, Oracle
 from soak_tables import growth_table, soak_line
 
 from edgesim.metrics import l2_normalise
+from edgesim.runtime.bench.resident import resident_mib
 from edgesim.runtime.entry import NewEntry, entry_path
 from edgesim.runtime.matcher import Matcher
 
@@ -150,19 +151,13 @@ class Soak:
     def window(self) -> dict[str, float]:
         """Return what the window that ends now has to tell, and begin another."""
         sizes = [file.stat().st_size for file in self._folder.iterdir() if file.is_file()]
-        sample = {"memory MiB": resident_mib(), "index MiB": sum(sizes) / 2**20}
+        sample = {"memory MiB": resident_mib("self") or math.nan, "index MiB": sum(sizes) / 2**20}
         sample |= {f"{name} ms": statistics.median(values) for name, values in self.latencies.items()}
         now = time.process_time()
         sample["round CPU ms"] = 1e3 * (now - self._cpu_seconds) / len(self.latencies["add"])
         self._cpu_seconds = now
         self.latencies.clear()
         return sample
-
-
-def resident_mib() -> float:
-    """Return the memory that this process occupies now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def run(work: Path, seconds: float) -> dict[str, Any]:

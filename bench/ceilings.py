@@ -50,14 +50,12 @@ class Products(nn.Module):
 
 
 def product_files(folder: Path) -> Iterator[Product]:
-    """Yield the files of every shape, engine and arithmetic, made in `folder` where they are not there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make the files of every shape, engine and arithmetic in an empty folder, and yield them."""
     for width in WIDTHS:
         for engine in ("litert", "onnxruntime"):
             for arithmetic in ("int8", "float32"):
                 path = folder / f"product_{width}_{arithmetic}.{ENGINES[engine].model_format}"
-                if not path.exists():
-                    _write(path, width, arithmetic)
+                _write(path, width, arithmetic)
                 yield Product(engine, arithmetic, path)
 
 

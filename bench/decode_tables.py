@@ -47,21 +47,17 @@ def processes_table(result: Mapping[str, Any]) -> str:
 
 def changes_table(result: Mapping[str, Any]) -> str:
     """What reduced scale changes in pixels and embeddings."""
-    encoders = list(result["changes"][0]["ways"][0]["cosine"])
-    header = ["photos", "decoded", "changed", "levels", *(f"`{name}`: mean, lowest" for name in encoders)]
+    header = ["photos", "decoded"]
+    for name in result["changes"][0]["ways"][0]["encoders"]:
+        header += [f"`{name}`: changed, levels", "mean, lowest cosine"]
     rows = []
     for group in result["changes"]:
         for way in group["ways"]:
-            cosines = [way["cosine"][name] for name in encoders]
-            rows.append(
-                [
-                    f"{group['photos']}, {group['count']}",
-                    _WAYS[way["way"]],
-                    str(way["photos_changed"]),
-                    f"{way['mean_levels']:.2f}",
-                    *(f"{cosine['mean']:.4f}, {cosine['lowest']:.4f}" for cosine in cosines),
-                ]
-            )
+            row = [f"{group['photos']}, {group['count']}", _WAYS[way["way"]]]
+            for of in way["encoders"].values():
+                row.append(f"{of['photos_changed']}, {of['mean_levels']:.2f}")
+                row.append(f"{of['mean_cosine']:.4f}, {of['lowest_cosine']:.4f}")
+            rows.append(row)
     return markdown_table(header, rows)
 
 
@@ -78,9 +74,10 @@ def lookups_table(result: Mapping[str, Any]) -> str:
             row += [f"{of['recall_at_1']:.3f}", str(of["other_answer"])]
         rows.append(row)
     of = result["lookups"]
+    reduced = " and ".join(f"{count} for `{name}`" for name, count in of["queries_reduced"].items())
     note = (
-        f"{of['references']} photos, {of['others']:,} other images; {of['queries_reduced']} of the "
-        f"{of['references']} copies are large enough to be reduced."
+        f"{of['references']} photos, {of['others']:,} other images; large enough to be reduced are of the "
+        f"{of['references']} copies {reduced}."
     )
     return f"{markdown_table(header, rows)}\n\n{note}"
 

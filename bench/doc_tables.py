@@ -1,4 +1,4 @@
-"""Tables in pages of docs/, between markers, made of files in bench/results: written there, or checked."""
+"""Tables between the markers of pages of docs/, and pictures, from bench/results: written, or checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 from harness import RESULTS
 
 DOCS = Path(__file__).parent.parent / "docs"
-# A table's name -> the file in bench/results that it is made of, without .json, and what makes it.
+# A table's name, or a picture's file -> the file in bench/results that it is made of, without .json, and what
+# makes it.
 Tables = Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]]
 _PLACE = r"(<!-- table: {name} -->\n).*?(<!-- end -->)"
 
@@ -32,14 +33,28 @@ def filled(page: str, tables: Tables, title: str, results: Path = RESULTS) -> st
     return page
 
 
-def main(title: str, tables: Tables, script: str) -> int:
-    """Write the tables into the page of docs/ of that name, or with --check say whether they differ."""
+def main(title: str, tables: Tables, script: str, pictures: Tables | None = None) -> int:
+    """Write tables and pictures of a page of docs/, or with --check say whether they differ."""
     page = DOCS / title
-    before = page.read_text()
-    after = filled(before, tables, title)
-    if "--check" in sys.argv[1:]:
-        if before != after:
-            print(f"{title} differs from bench/results; run: python bench/{script}", file=sys.stderr)
-        return int(before != after)
-    page.write_text(after)
+    status = _write(page, filled(page.read_text(), tables, title), script)
+    return status | draw(pictures or {}, script)
+
+
+def draw(pictures: Tables, script: str) -> int:
+    """Write pictures, or with --check say whether they differ; one without results is left alone."""
+    status = 0
+    for name, (source, picture) in pictures.items():
+        results = RESULTS / f"{source}.json"
+        if results.exists():
+            status |= _write(DOCS / name, picture(json.loads(results.read_text())), script)
+    return status
+
+
+def _write(file: Path, content: str, script: str) -> int:
+    """Write a file, or with --check return 1, and say so, if it has another content."""
+    if "--check" not in sys.argv[1:]:
+        file.write_text(content)
+    elif not file.exists() or file.read_text() != content:
+        print(f"{file.name} differs from bench/results; run: python bench/{script}", file=sys.stderr)
+        return 1
     return 0

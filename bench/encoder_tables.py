@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import doc_tables
+from doc_tables import Tables, main
 from encoder_charts import quality_chart, roofline_chart
 from encoder_rows import ENCODERS, MEASURES, OURS, Row, faster, label, read_rows, smaller, verdict
 from harness import RESULTS, machine_line, markdown_table
@@ -153,7 +153,7 @@ def instructions_table(result: Mapping[str, Any]) -> str:
     return markdown_table(["encoder", "engine", *(f"{core}, M (over copy)" for core in cores)], rows)
 
 
-TABLES: doc_tables.Tables = {
+TABLES: Tables = {
     "machine": (ENCODERS, lambda result: machine_line(result["machine"])),
     "verdict": (ENCODERS, verdict_text),
     "peers": (ENCODERS, verdict_table),
@@ -162,28 +162,10 @@ TABLES: doc_tables.Tables = {
     "speed": (ENCODERS, speed_table),
     "instructions": (INSTRUCTIONS, instructions_table),
 }
-PICTURES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "encoders.svg": lambda result: quality_chart(joined(result)),
-    "roofline.svg": roofline_chart,
+PICTURES: Tables = {
+    "encoders.svg": (ENCODERS, lambda result: quality_chart(joined(result))),
+    "roofline.svg": (ENCODERS, roofline_chart),
 }
 
-
-def main() -> int:
-    """Write tables and pictures, or with --check say whether they differ."""
-    status = doc_tables.main("encoders.md", TABLES, "encoder_tables.py")
-    path = RESULTS / f"{ENCODERS}.json"
-    if not path.exists():  # as the page says
-        return status
-    result = json.loads(path.read_text())
-    for name, draw in PICTURES.items():
-        file, picture = doc_tables.DOCS / name, draw(result)
-        if "--check" not in sys.argv[1:]:
-            file.write_text(picture)
-        elif not file.exists() or file.read_text() != picture:
-            print(f"{name} differs from bench/results; run: python bench/encoder_tables.py", file=sys.stderr)
-            status = 1
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("encoders.md", TABLES, "encoder_tables.py", PICTURES))

@@ -5,13 +5,12 @@ python bench/end_to_end_tables.py [--check]
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import DOCS, Tables, main
-from harness import RESULTS, machine_line, markdown_table
+from doc_tables import Tables, main
+from harness import machine_line, markdown_table
 from soak_chart import soak_chart
 from soak_tables import growth_table, soak_line
 
@@ -97,22 +96,7 @@ TABLES: Tables = {
     "edits": (NAME, edits_table),
     "soak": ("soak", soak_text),
 }
-
-
-def picture_status(check: bool) -> int:
-    """Write docs/soak.svg, or with `check` return 1 if it is not what the results give."""
-    source, picture = RESULTS / "soak.json", DOCS / "soak.svg"
-    if not source.exists():
-        return 0
-    chart = soak_chart(json.loads(source.read_text()))
-    if not check:
-        picture.write_text(chart)
-    elif not picture.exists() or picture.read_text() != chart:
-        print("soak.svg differs from bench/results; run: python bench/end_to_end_tables.py", file=sys.stderr)
-        return 1
-    return 0
-
+PICTURES: Tables = {"soak.svg": ("soak", soak_chart)}
 
 if __name__ == "__main__":
-    status = picture_status("--check" in sys.argv[1:])
-    sys.exit(main("end-to-end.md", TABLES, "end_to_end_tables.py") or status)
+    sys.exit(main("end-to-end.md", TABLES, "end_to_end_tables.py", PICTURES))

@@ -1,4 +1,4 @@
-"""Does something grow while a program runs? A line through samples over time, and how sure its slope is."""
+"""Does something grow while a program runs? A line through samples, and how sure its slope is."""
 
 from __future__ import annotations
 
@@ -12,22 +12,31 @@ _STANDARD_ERRORS = 3.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Growth:
+class Line:
     """A least-squares line through samples; its values are in the samples' unit.
 
     Attributes:
-        slope: growth per hour.
+        slope: growth per unit of what they are taken over.
         standard_error: of the slope, from the scatter about the line; it takes samples as independent, which
             neighbouring ones seldom are, so it is the least that it can be.
         start: the line's value at the first sample.
         samples: how many.
-        hours: from the first sample to the last.
     """
 
     slope: float
     standard_error: float
     start: float
     samples: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Growth(Line):
+    """A line over time; its slope is the growth per hour.
+
+    Attributes:
+        hours: from the first sample to the last.
+    """
+
     hours: float
 
     @property
@@ -47,33 +56,38 @@ class Growth:
         return "within" if self.upper <= bound else "unsure"
 
 
-def fit_growth(seconds: Sequence[float], values: Sequence[float]) -> Growth:
+def fit_line(instants: Sequence[float], values: Sequence[float]) -> Line:
     """Fit a line by least squares.
 
     Args:
-        seconds: when each sample was taken.
+        instants: when each sample was taken, by time or by whatever else goes on.
         values: what it was.
 
     Raises:
         ValueError: fewer than three samples, or all taken at one instant.
     """
-    count = len(seconds)
+    count = len(instants)
     if count < 3 or count != len(values):
         raise ValueError(
             f"a line needs three samples or more of time and value, not {count} and {len(values)}"
         )
-    hours = [second / HOUR for second in seconds]
-    middle, mean = math.fsum(hours) / count, math.fsum(values) / count
-    spread = math.fsum((hour - middle) ** 2 for hour in hours)
+    middle, mean = math.fsum(instants) / count, math.fsum(values) / count
+    spread = math.fsum((instant - middle) ** 2 for instant in instants)
     if spread == 0:
         raise ValueError("samples of one instant have no slope")
-    slope = math.fsum((h - middle) * (v - mean) for h, v in zip(hours, values, strict=True)) / spread
-    residuals = (v - mean - slope * (h - middle) for h, v in zip(hours, values, strict=True))
+    slope = math.fsum((x - middle) * (v - mean) for x, v in zip(instants, values, strict=True)) / spread
+    residuals = (v - mean - slope * (x - middle) for x, v in zip(instants, values, strict=True))
     variance = math.fsum(residual**2 for residual in residuals) / (count - 2)
-    return Growth(
+    return Line(
         slope=slope,
         standard_error=math.sqrt(variance / spread),
-        start=mean + slope * (min(hours) - middle),
+        start=mean + slope * (min(instants) - middle),
         samples=count,
-        hours=max(hours) - min(hours),
     )
+
+
+def fit_growth(seconds: Sequence[float], values: Sequence[float]) -> Growth:
+    """Fit a line over time; see `fit_line`."""
+    hours = [second / HOUR for second in seconds]
+    line = fit_line(hours, values)
+    return Growth(**dataclasses.asdict(line), hours=max(hours) - min(hours))

@@ -10,12 +10,13 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgesim.machine import read_machine
 
+Name = TypeVar("Name", bound=Hashable)
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
     "edgesim",
@@ -76,9 +77,16 @@ def run_interleaved(
     return measured
 
 
+def milliseconds(action: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    start = time.perf_counter()
+    action()
+    return 1e3 * (time.perf_counter() - start)
+
+
 def time_in_turn(
-    functions: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 10, *, settle: bool = False
-) -> dict[str, list[float]]:
+    functions: Mapping[Name, Callable[[], object]], rounds: int, warm_up: int = 10, *, settle: bool = False
+) -> dict[Name, list[float]]:
     """Return the seconds of each call of functions that are called in turn, by name.
 
     Args:
@@ -87,7 +95,7 @@ def time_in_turn(
         warm_up: rounds before, not measured.
         settle: call each once more, untimed, just before: what the others threw out of the caches is back.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    seconds: dict[Name, list[float]] = {name: [] for name in functions}
     for number in range(warm_up + rounds):
         for name, function in functions.items():
             if settle:

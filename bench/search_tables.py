@@ -7,21 +7,15 @@ From bench/results/search.json and search_peers.json; with --check they are comp
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import DOCS, Tables, main
-from harness import RESULTS, machine_line, markdown_table
+from doc_tables import Tables, main
+from harness import machine_line, markdown_table
 from search.chart import growth_chart, series
 
 SOURCE, SIZES_SOURCE = "search_peers", "search"
-# File in docs/ -> title, unit, and the figure of a row.
-PICTURES = {
-    "search-latency.svg": ("A search, median", "milliseconds", "p50_ms"),
-    "search-memory.svg": ("Peak memory of a process that searches", "MiB", "peak_mib"),
-}
 # What is compared -> what with.
 OTHERS = {
     "HNSW lookup, ids and similarities": "hnswlib's call",
@@ -146,6 +140,17 @@ def filters_table(result: Mapping[str, Any]) -> str:
     return markdown_table(header, rows)
 
 
+def latency_chart(result: Mapping[str, Any]) -> str:
+    """A search by the number of entries."""
+    return growth_chart("p50_ms", "A search, median", "milliseconds", series(result["rows"], "p50_ms"))
+
+
+def memory_chart(result: Mapping[str, Any]) -> str:
+    """Peak memory by the number of entries."""
+    title = "Peak memory of a process that searches"
+    return growth_chart("peak_mib", title, "MiB", series(result["rows"], "peak_mib"))
+
+
 INDEX_TABLES: Tables = {
     "filters": (SIZES_SOURCE, filters_table),
     "sizes": (SIZES_SOURCE, sizes_table),
@@ -156,24 +161,12 @@ TABLES: Tables = {
     "ratios": (SOURCE, ratios_table),
     "rows": (SOURCE, rows_table),
 }
-
-
-def draw_pictures() -> int:
-    """Write the pictures, or with --check say whether they differ."""
-    source, status = RESULTS / f"{SOURCE}.json", 0
-    rows = json.loads(source.read_text())["rows"] if source.exists() else []
-    for file, (title, unit, figure) in PICTURES.items():
-        picture = growth_chart(figure, title, unit, series(rows, figure)) if rows else ""
-        before = (DOCS / file).read_text() if (DOCS / file).exists() else ""
-        if "--check" not in sys.argv[1:]:
-            (DOCS / file).write_text(picture)
-        elif before != picture:
-            print(f"{file} differs from bench/results; run: python bench/search_tables.py", file=sys.stderr)
-            status = 1
-    return status
-
+PICTURES: Tables = {
+    "search-latency.svg": (SOURCE, latency_chart),
+    "search-memory.svg": (SOURCE, memory_chart),
+}
 
 if __name__ == "__main__":
     script = "search_tables.py"
-    pages = main("index.md", INDEX_TABLES, script) | main("search-benchmarks.md", TABLES, script)
-    sys.exit(pages | draw_pictures())
+    index = main("index.md", INDEX_TABLES, script)
+    sys.exit(index | main("search-benchmarks.md", TABLES, script, PICTURES))

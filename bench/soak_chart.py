@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from growth import HOUR
 
 from edgesim.chart_labels import Box, text_width
-from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, text
+from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, round_axis, text
 
 _WIDTH, _HEIGHT = 860, 700
 _LEFT, _RIGHT, _PLOT_HEIGHT = 68.0, _WIDTH - 20.0, 156.0
@@ -21,7 +20,7 @@ _PLOTS = (
     ("CPU time of a round, ms", ("round CPU ms",), 264.0),
     ("median latency, ms", ("query ms", "add ms", "remove ms"), 484.0),
 )
-_MOST_TICKS = 6
+_MOST_TICKS = 7
 
 
 def soak_chart(result: Mapping[str, Any]) -> str:
@@ -31,7 +30,7 @@ def soak_chart(result: Mapping[str, Any]) -> str:
         f"{name}: {of['start']:.1f} at first, {of['slope']:+.2f} an hour"
         for name, of in result["growth"].items()
     )
-    x = _axis(0, max(minutes), _LEFT, _RIGHT)
+    x = round_axis(0, max(minutes), _LEFT, _RIGHT, _MOST_TICKS)
     parts = [chart_head("soak", "Memory and latency over a soak run", description, _WIDTH, _HEIGHT)]
     for title, names, top in _PLOTS:
         parts += _plot(result, Box(_LEFT, top, _RIGHT, top + _PLOT_HEIGHT), x, names, title)
@@ -40,27 +39,13 @@ def soak_chart(result: Mapping[str, Any]) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _axis(low: float, high: float, start: float, end: float) -> Axis:
-    """Return a linear axis from a tick at or below `low` to one at or above `high`."""
-    step = _step(max(high - low, 1e-9) / _MOST_TICKS)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    ticks = tuple(round(i * step, 6) for i in range(first, max(last, first + 1) + 1))
-    return Axis(low=ticks[0], high=ticks[-1], start=start, end=end, ticks=ticks)
-
-
-def _step(least: float) -> float:
-    """Return the smallest of 1, 2 and 5 times powers of ten that is at least so large."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
-
-
 def _plot(result: Mapping[str, Any], box: Box, x: Axis, names: Sequence[str], title: str) -> list[str]:
     """Return one plot: its axes from zero, a curve and a fitted line of each name, and a legend."""
     curves = {
         name: [(sample["seconds"] / 60, sample[name]) for sample in result["samples"]] for name in names
     }
     highest = max(value for curve in curves.values() for _, value in curve)
-    y = _axis(0, highest, box.bottom, box.top)
+    y = round_axis(0, highest, box.bottom, box.top, _MOST_TICKS)
     parts = _grid(box, x, y)
     left = box.left
     for (name, curve), colour in zip(curves.items(), _COLOURS, strict=False):

@@ -117,8 +117,8 @@ def _score_words(background: int) -> str:
     if not background:
         return "The score is the similarity."
     return (
-        f"The score is the similarity less that to the nearest of {background:,} background images, of which "
-        "no query shows one."
+        "The score is the similarity less the mean similarity to the three nearest of "
+        f"{background:,} background images, of which no query shows one."
     )
 
 

@@ -208,13 +208,17 @@ def try_in_process(code: str) -> str | None:
         )
     except subprocess.TimeoutExpired:
         return f"no answer within {_PROBE_SECONDS} s"
-    if result.returncode == -signal.SIGILL:
+    return failure(result.returncode, result.stderr)
+
+
+def failure(status: int, errors: str) -> str | None:
+    """Return why a process failed in one line, from its exit status and what it wrote to stderr, or None."""
+    if status == -signal.SIGILL:
         return "killed by SIGILL: built for another CPU"
-    if result.returncode < 0:
-        return f"killed by {signal.Signals(-result.returncode).name}"
-    if result.returncode > 0:
-        lines = result.stderr.strip().splitlines()
-        return lines[-1] if lines else f"exit status {result.returncode}"
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    if status > 0:
+        return (errors.strip().splitlines() or [f"exit status {status}"])[-1]
     return None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from edgesim.chart_labels import Box, Place, text_width
-from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, text
+from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, stepped_axis, text
 from edgesim.thresholds import Scores, ScoreSet, Thresholds, roc
 
 _WIDTH, _HEIGHT = 860, 430
@@ -94,10 +94,7 @@ def score_axis(scores: ScoreSet, thresholds: Thresholds, start: float, end: floa
     values = np.concatenate([scores.positives, scores.negatives, [thresholds.lower, thresholds.upper]])
     low, high = float(values.min()), float(values.max())
     step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if high - low <= 10 * step)
-    first, last = math.floor(round(low / step, 6)), math.ceil(round(high / step, 6))
-    last = max(last, first + 1)
-    ticks = tuple(round(i * step, 2) for i in range(first, last + 1))
-    return Axis(low=ticks[0], high=ticks[-1], start=start, end=end, ticks=ticks)
+    return stepped_axis(low, high, step, start, end)
 
 
 def share_axis(trials: int, start: float, end: float) -> Axis:

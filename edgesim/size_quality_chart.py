@@ -8,7 +8,7 @@ from html import escape
 
 from edgesim.chart_labels import Box, Label, Place, place_labels, shortened, text_width
 from edgesim.size_quality import Point, pareto_front
-from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, text
+from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, stepped_axis, text
 
 _WIDTH, _HEIGHT = 860, 480
 _PLOT = Box(68, 44, _WIDTH - 20, _HEIGHT - 60)
@@ -46,10 +46,7 @@ def percent_axis(percents: Iterable[float], start: float, end: float) -> Axis:
     margin = max(0.5, 0.12 * (high - low))
     low, high = max(0.0, low - margin), min(100.0, high + margin)
     step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if high - low <= 8 * s)
-    # Rounded, for 72.6 / 0.2 is 362.99999999999994.
-    first, last = math.floor(round(low / step, 6)), math.ceil(round(high / step, 6))
-    ticks = tuple(round(i * step, 1) for i in range(first, last + 1))
-    return Axis(low=ticks[0], high=ticks[-1], start=start, end=end, ticks=ticks)
+    return stepped_axis(low, high, step, start, end)
 
 
 def size_quality_chart(points: Sequence[Point], this: Point) -> str:

@@ -72,6 +72,14 @@ def text(px: float, py: float, words: str, anchor: str, colour: str = MUTED, bol
     )
 
 
+def stepped_axis(low: float, high: float, step: float, start: float, end: float) -> Axis:
+    """Return a linear axis around two values that begins and ends at ticks, the multiples of `step`."""
+    # Rounded, for 72.6 / 0.2 is 362.99999999999994.
+    first, last = math.floor(round(low / step, 6)), math.ceil(round(high / step, 6))
+    ticks = tuple(float(f"{i * step:.10g}") for i in range(first, max(last, first + 1) + 1))
+    return Axis(low=ticks[0], high=ticks[-1], start=start, end=end, ticks=ticks)
+
+
 def round_axis(low: float, high: float, start: float, end: float, most: int = 6) -> Axis:
     """Return a linear axis around two values that begins and ends at ticks, at most `most` + 1 of them.
 
@@ -80,7 +88,4 @@ def round_axis(low: float, high: float, start: float, end: float, most: int = 6)
     least = (high - low or abs(high) or 1.0) / max(1, most - 1)
     power = 10.0 ** math.floor(math.log10(least))
     step = next(unit * power for unit in (1, 2, 5, 10) if unit * power >= least * (1 - 1e-9))
-    first, last = math.floor(round(low / step, 6)), math.ceil(round(high / step, 6))
-    last = max(last, first + 1)
-    ticks = tuple(float(f"{i * step:.10g}") for i in range(first, last + 1))
-    return Axis(low=ticks[0], high=ticks[-1], start=start, end=end, ticks=ticks)
+    return stepped_axis(low, high, step, start, end)

@@ -27,6 +27,13 @@ def oriented(orientation: int) -> Image.Exif:
     return exif
 
 
+def bmp_of_runs(size: tuple[int, int], runs: bytes, palette: bytes) -> bytes:
+    """A BMP in run-length encoding, which Pillow does not write, with a palette of 256 times 4 bytes."""
+    header = struct.pack("<IiiHHIIiiII", 40, *size, 1, 8, 1, len(runs), 0, 0, 256, 0)
+    start = 14 + len(header) + len(palette)
+    return b"BM" + struct.pack("<IHHI", start + len(runs), 0, 0, start) + header + palette + runs
+
+
 def png_of_zeros(width: int, height: int) -> bytes:
     """A valid grey PNG of any size that compresses to almost nothing."""
 

@@ -16,7 +16,7 @@ from edgesim.image_structure import count_scans, count_tiff_parts
 from edgesim.preprocess import load_pixels
 from tests.fuzz.mutations import with_right_checksums
 from tests.helpers import ROOT, run_python
-from tests.image_files import encode, oriented, png_of_zeros
+from tests.image_files import bmp_of_runs, encode, oriented, png_of_zeros
 
 LARGE, SMALL = (2400, 1600), (24, 16)
 MEBIBYTE = 1 << 20
@@ -25,9 +25,7 @@ MEBIBYTE = 1 << 20
 def bmp_in_runs(size: tuple[int, int]) -> bytes:
     width, height = size
     runs = (bytes([8, 1]) * (width // 8) + b"\0\0") * height + b"\0\1"
-    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(runs), 0, 0, 256, 0)
-    start = 54 + 1024
-    return b"BM" + struct.pack("<IHHI", start + len(runs), 0, 0, start) + header + bytes(1024) + runs
+    return bmp_of_runs(size, runs, bytes(1024))
 
 
 def plain(mode: str, image_format: str, **options: object) -> Callable[[tuple[int, int]], bytes]:

@@ -9,7 +9,7 @@ a folder index/.
 from __future__ import annotations
 
 import json
-import re
+import math
 import sys
 import time
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from edgesim.runtime.bench.resident import peak_mib
 from search.library import Library, load_library
 from search.vectors import recall
 
@@ -62,15 +63,7 @@ def query(library: Library, folder: Path) -> dict[str, Any]:
             break
     p50, p90 = np.percentile(times, [50, 90]).tolist()
     share = recall(np.stack(found), nearest)
-    return {"p50_ms": p50, "p90_ms": p90, "recall": share, "peak_mib": peak_mib()}
-
-
-def peak_mib() -> float:
-    """Return the most memory that this process had resident; what its parent had is not counted."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    if found is None:
-        raise RuntimeError("the kernel does not tell this process's peak memory")
-    return int(found[1]) / 1024
+    return {"p50_ms": p50, "p90_ms": p90, "recall": share, "peak_mib": peak_mib() or math.nan}
 
 
 def main() -> None:

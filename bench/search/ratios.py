@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import milliseconds, ratio_in_turn
 
 from edgesim.builtin import bundle_folder
 from edgesim.bundle import Bundle
@@ -37,9 +37,9 @@ def in_turn(ours: Callable[[], object], others: Callable[[], object], rounds: in
     pairs = []
     for number in range(rounds):
         if number % 2:
-            theirs, mine = _milliseconds(others), _milliseconds(ours)
+            theirs, mine = milliseconds(others), milliseconds(ours)
         else:
-            mine, theirs = _milliseconds(ours), _milliseconds(others)
+            mine, theirs = milliseconds(ours), milliseconds(others)
         pairs.append((mine, theirs))
     return summary(pairs)
 
@@ -55,16 +55,10 @@ def by_query(
     return in_turn(lambda: ours(next(rounds[0])), lambda: others(next(rounds[1])), ROUNDS * len(queries))
 
 
-def _milliseconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return 1e3 * (time.perf_counter() - start)
-
-
 def summary(pairs: Sequence[tuple[float, float]]) -> Measured:
     """Return the median ratio of pairs, ours and the other's milliseconds, and the median of each."""
     ours, others = zip(*pairs, strict=True)
-    ratio = statistics.median(mine / theirs for mine, theirs in pairs)
+    ratio = ratio_in_turn(ours, others)
     return {"value": ratio, "ours_ms": statistics.median(ours), "others_ms": statistics.median(others)}
 
 
@@ -123,7 +117,7 @@ def _filters(folder: Path, vectors: Vectors, queries: Vectors) -> dict[str, dict
     make_labelled(folder, vectors)
     with Index.open(folder, read_only=True) as index:
         index.search(queries[0], K)
-        first = _milliseconds(lambda: index.search(queries[0], K, _FILTER))
+        first = milliseconds(lambda: index.search(queries[0], K, _FILTER))
         measured = by_query(
             lambda query: index.search(query, K, _FILTER), lambda query: index.search(query, K), queries
         )
@@ -164,7 +158,7 @@ def best_product(vectors: Vectors, queries: Vectors) -> Callable[[Vectors], Vect
         lambda query: np.asarray(np.einsum("nd,d->n", vectors, query)),
     ]
     medians = [
-        statistics.median([_milliseconds(lambda: way(query)) for _ in range(ROUNDS) for query in queries])  # noqa: B023
+        statistics.median([milliseconds(lambda: way(query)) for _ in range(ROUNDS) for query in queries])  # noqa: B023
         for way in ways
     ]
     return ways[medians.index(min(medians))]

@@ -24,9 +24,13 @@ def draw(count: int, queries: int = 100) -> tuple[Vectors, Vectors]:
     centres = rng.standard_normal((CLUSTERS, DIM), dtype=np.float32)
     noise = rng.standard_normal((count, DIM), dtype=np.float32)
     vectors = l2_normalise(centres[rng.integers(0, CLUSTERS, count)] + 0.7 * noise)
-    chosen = vectors[rng.integers(0, count, queries)]
-    away = l2_normalise(rng.standard_normal((queries, DIM), dtype=np.float32))
-    return vectors, l2_normalise(0.8 * chosen + 0.6 * away).astype(np.float32)
+    return vectors, near(vectors[rng.integers(0, count, queries)], rng)
+
+
+def near(vectors: Vectors, rng: np.random.Generator) -> Vectors:
+    """Return each of the vectors (N, D) with noise, of length 1, at a cosine of about 0.8."""
+    away = l2_normalise(rng.standard_normal(vectors.shape, dtype=np.float32))
+    return l2_normalise(0.8 * vectors + 0.6 * away).astype(np.float32)
 
 
 def nearest_rows(vectors: Vectors, queries: Vectors, k: int = K) -> Rows:

@@ -88,9 +88,13 @@ def _measure(args: argparse.Namespace) -> int:
 
 
 def _request(args: argparse.Namespace) -> BenchRequest:
+    from edgesim.errors import UsageError
     from edgesim.profiles import load_profile
     from edgesim.runtime.bench.request import BenchRequest, default_threads
 
+    # Said before minutes of measuring, not after.
+    if args.html is not None and not args.html.absolute().parent.is_dir():
+        raise UsageError(f"--html: {args.html.parent} is no folder; make it first")
     return BenchRequest(
         bundle=args.bundle,
         float_bundle=args.fp32,

@@ -68,7 +68,7 @@ def write_parquet(path: Path, store: EntryStore) -> int:
     """
     pyarrow = require_pyarrow()
     with store.snapshot():
-        keys = sorted({key for entries, _ in _parts_of(store) for entry in entries for key in entry.labels})
+        keys = store.label_keys()
         schema = _schema(pyarrow, store, keys)
         few_values = [f"{_LABEL}{key}" for key in keys]
         with (

@@ -18,7 +18,7 @@ from edgesim.errors import UsageError
 from edgesim.metrics import l2_normalise
 from edgesim.runtime import graph as hnsw
 from edgesim.runtime.database import damaged
-from edgesim.runtime.graph import Graph, HnswParameters, Ids, Vectors, graph_bytes
+from edgesim.runtime.graph import Graph, HnswParameters, Ids, Vectors, best_of, graph_bytes
 from edgesim.runtime.reader import EntryReader
 
 SETTING = "graph"
@@ -174,9 +174,8 @@ def _noisy_sample(vectors: Vectors) -> Vectors:
 
 
 def _exactly(ids: Ids, vectors: Vectors, queries: Vectors, k: int) -> NDArray[np.int64]:
-    """Return the ids (Q, k) of the nearest, in no order."""
-    rows = [np.argpartition(-(vectors @ query), k - 1)[:k] for query in queries]
-    return np.asarray(ids[np.stack(rows)])
+    """Return the ids (Q, k) of the nearest, best first."""
+    return np.stack([best_of(ids, vectors @ query, k)[0] for query in queries])
 
 
 def _recall(graph: Graph, queries: Vectors, nearest: NDArray[np.int64]) -> float:

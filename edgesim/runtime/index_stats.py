@@ -54,7 +54,8 @@ def _graph_state(store: EntryReader, cache: GraphCache, entries: int, exact_limi
     if not hnswlib_installed():
         return "no hnswlib", 0
     with store.snapshot():
-        if cache.lag(store) is None:
-            return cache.state(store.version()), 0
+        state: str = cache.state(store.version())
+        if state != "stale":
+            return state, 0
         state, live = load_live_graph(cache, store, exact_limit)
     return state, len(live.ids) if live else 0

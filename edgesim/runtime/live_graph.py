@@ -55,7 +55,7 @@ class LiveGraph:
         if now.vectors is None or known.vectors is None:
             return False
         ids, vectors, total = store.vectors_since(known.next_id)
-        if known.vectors + total != now.vectors:
+        if known.entries + len(ids) != now.entries:
             total -= self._leave_out_removed(store)
         too_many = len(self._removed) > _MAX_REMOVED_SHARE * self.graph.count()
         if too_many or known.vectors + total != now.vectors:

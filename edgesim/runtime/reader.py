@@ -181,13 +181,10 @@ class EntryReader:
 
     def find(self, path: str) -> Entry | None:
         """Return the entry of an absolute path, or None."""
-        row = self._find(path)
-        return row.entry if row else None
-
-    def _find(self, path: str) -> Row | None:
         with self.snapshot():
             self.compare_paths()
-            return self._row_at(path)
+            row = self._row_at(path)
+        return row.entry if row else None
 
     def _row_at(self, path: str) -> Row | None:
         rows = read_rows(
@@ -197,9 +194,11 @@ class EntryReader:
 
     def compare_paths(self) -> None:
         """Compare SQLite's table of paths, once: where it is damaged, paths are not found that are there."""
-        if self._paths_compared or (tally := self.tally()) is None:
+        if self._paths_compared:
             return
         with self.snapshot():
+            if (tally := self.tally()) is None:
+                return
             rows = self._connection.execute("SELECT id, path FROM entries ORDER BY path").fetchall()
         if self._sum(path_digest, rows) != tally.paths:
             raise damaged(self.folder, "the table of paths")
@@ -220,6 +219,12 @@ class EntryReader:
         """Return the rows that a condition selects, by rising id, without comparing them."""
         with reported(self.folder):
             return read_rows(self._connection, where, *values, digests=self.format_version > 1)
+
+    def label_keys(self) -> list[str]:
+        """Return the keys of all labels, rising, without comparing them."""
+        with reported(self.folder):
+            rows = self._connection.execute("SELECT DISTINCT key FROM labels ORDER BY key")
+            return [key for (key,) in rows]
 
     def label_counts(self) -> dict[str, tuple[int, int]]:
         """Return key -> how many entries have that label, and how many different values it has."""

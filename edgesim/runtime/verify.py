@@ -59,8 +59,9 @@ def verify_index(folder: Path) -> Verification:
             for read in (*reads, reader.compare_paths):
                 with _noted(found):
                     read()
-            _look_at_graph(reader, found)
-            _look_at_background(reader, found)
+            for look_at in (_look_at_graph, _look_at_background):
+                with _noted(found):
+                    look_at(reader, found)
     return found
 
 
@@ -91,9 +92,8 @@ def _look_at_entries(connection: sqlite3.Connection, reader: EntryReader, found:
 
 
 def _look_at_background(reader: EntryReader, found: Verification) -> None:
-    with contextlib.suppress(DamagedIndexError):  # said already
-        if (line := background_damage(reader.folder, reader.settings())) is not None:
-            found.damage.append(line)
+    if (line := background_damage(reader.folder, reader.settings())) is not None:
+        found.damage.append(line)
 
 
 def _look_at_graph(reader: EntryReader, found: Verification) -> None:

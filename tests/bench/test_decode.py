@@ -1,6 +1,7 @@
 """The benchmarks of decoding: the photos they make, what they compare, and the tables of it."""
 
 import io
+from types import SimpleNamespace
 
 import bench_decode
 import bench_reduced_decode
@@ -53,18 +54,11 @@ def test_a_ratio_is_that_within_a_round(monkeypatch, tmp_path):
     }
 
 
-def test_pixels_by_the_way_of_decoding():
-    pixels = bench_reduced_decode.versions([jpeg(enlarge(WIDE, 0.3))], 32)
-    assert {way: of.shape for way, of in pixels.items()} == dict.fromkeys(
-        ("whole", "saved again", "4", "2", "1"), (1, 32, 32, 3)
-    )
-    # 949 x 316 pixels: at 1/2, 1/4 and 1/8 of that.
-    assert not np.array_equal(pixels["4"], pixels["2"])
-    assert not np.array_equal(pixels["2"], pixels["1"])
-
-
 class ByColour:
     """An encoder whose embedding is the mean colour, centred and normalised."""
+
+    def __init__(self, input_size=1):
+        self.bundle = SimpleNamespace(spec=SimpleNamespace(input_size=input_size))
 
     def embed_pixels(self, pixels):
         means = pixels.mean(axis=(1, 2)) - 100
@@ -73,6 +67,25 @@ class ByColour:
 
 def colours(*rows):
     return np.array(rows, dtype=np.uint8)[:, None, None, :]
+
+
+def test_pixels_by_encoder_and_the_way_of_decoding():
+    encoders = {"small": ByColour(32), "large": ByColour(64)}
+    of = bench_reduced_decode.versions([jpeg(enlarge(WIDE, 0.3))], encoders)
+    for name, size in (("small", 32), ("large", 64)):
+        assert {way: pixels.shape for way, pixels in of[name].items()} == dict.fromkeys(
+            ("whole", "saved again", "4", "2", "1"), (1, size, size, 3)
+        )
+    # 949 x 316 pixels: for 32 at 1/2, 1/4 and 1/8 of that; for 64 at 1, 1/2 and 1/4.
+    small, large = of["small"], of["large"]
+    assert not np.array_equal(small["4"], small["2"])
+    assert not np.array_equal(small["2"], small["1"])
+    assert np.array_equal(large["4"], large["whole"])
+    assert not np.array_equal(large["2"], large["whole"])
+    two = bench_reduced_decode.both_ways([jpeg(enlarge(WIDE, 0.3))], encoders)
+    for name, pixels in two.items():
+        assert set(pixels) == {"whole", "2"}
+        assert all(np.array_equal(image, of[name][way]) for way, image in pixels.items())
 
 
 def test_lookups_count_hits_and_other_answers():
@@ -93,11 +106,27 @@ def test_changes_are_measured_against_the_whole_size():
     whole = colours((200, 100, 100), (100, 200, 100))
     pixels = dict.fromkeys(("whole", "4", "2", "saved again"), whole)
     pixels["1"] = colours((200, 100, 100), (200, 200, 100))
-    *same, changed, again = bench_reduced_decode.changes(pixels, {"colour": ByColour()})
-    assert [row["photos_changed"] for row in (*same, again)] == [0, 0, 0]
-    assert changed["photos_changed"] == 1
-    assert changed["mean_levels"] == pytest.approx(100 / 6)
-    assert changed["cosine"]["colour"] == pytest.approx({"mean": (1 + 0.5**0.5) / 2, "lowest": 0.5**0.5})
+    rows = bench_reduced_decode.changes({"colour": pixels}, {"colour": ByColour()})
+    *same, changed, again = [row["encoders"]["colour"] for row in rows]
+    assert [of["photos_changed"] for of in (*same, again)] == [0, 0, 0]
+    assert changed == pytest.approx(
+        {
+            "photos_changed": 1,
+            "mean_levels": 100 / 6,
+            "mean_cosine": (1 + 0.5**0.5) / 2,
+            "lowest_cosine": 0.5**0.5,
+        }
+    )
+
+
+def test_the_table_of_changes():
+    copy = {"photos_changed": 9, "mean_levels": 0.604, "mean_cosine": 0.99824, "lowest_cosine": 0.9951}
+    encoders = {"copy": copy, "similar": {**copy, "photos_changed": 7}}
+    group = {"photos": "sample photos", "count": 10, "ways": [{"way": "1", "encoders": encoders}]}
+    lines = decode_tables.changes_table({"changes": [group]}).splitlines()
+    assert lines[0].count("mean, lowest cosine") == 2
+    assert lines[2].startswith("| sample photos, 10 | reduced, at least 1 time |")
+    assert lines[2].endswith("| 9, 0.60 | 0.9982, 0.9951 | 7, 0.60 | 0.9982, 0.9951 |")
 
 
 def test_the_table_of_costs():
@@ -112,10 +141,11 @@ def test_the_table_of_costs():
 def test_the_table_of_lookups():
     row = {"index": "whole", "query": "2", "recall_at_1": 0.8125, "other_answer": 3}
     encoders = {"copy": [row], "similar": [{**row, "other_answer": 4}]}
-    counts = {"references": 500, "others": 9000, "queries_reduced": 409}
+    counts = {"references": 500, "others": 9000, "queries_reduced": {"copy": 409, "similar": 401}}
     lines = decode_tables.lookups_table({"lookups": {**counts, "encoders": encoders}}).splitlines()
     assert lines[2:] == [
         "| whole | reduced | 0.812 | 3 | 0.812 | 4 |",
         "",
-        "500 photos, 9,000 other images; 409 of the 500 copies are large enough to be reduced.",
+        "500 photos, 9,000 other images; large enough to be reduced are of the 500 copies 409 for `copy` and "
+        "401 for `similar`.",
     ]

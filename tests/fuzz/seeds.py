@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 
 import numpy as np
 from PIL import Image
 
 from edgesim.manifest import manifest_text
 from tests.helpers import TinyEncoder
-from tests.image_files import encode, noise, oriented
+from tests.image_files import bmp_of_runs, encode, noise, oriented
 
 SIZE = (40, 24)
 
@@ -60,13 +59,11 @@ def image_seeds() -> dict[str, list[bytes]]:
 
 
 def bmp_in_runs() -> bytes:
-    """Return a picture in BMP's run-length encoding, which Pillow does not write."""
+    """Return a picture with runs, rows of single pixels, and a jump."""
     width, height = SIZE
     row = bytes([width // 2, 1, 0, width // 2, *range(width // 2), 0, 0])
     runs = row * (height - 1) + row[:2] + bytes([0, 2, width // 2, 0, 0, 1])
-    palette, start = bytes(range(256)) * 4, 54 + 1024
-    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(runs), 0, 0, 256, 0)
-    return b"BM" + struct.pack("<IHHI", start + len(runs), 0, 0, start) + header + palette + runs
+    return bmp_of_runs(SIZE, runs, bytes(range(256)) * 4)
 
 
 def bundle_seeds() -> list[bytes]:

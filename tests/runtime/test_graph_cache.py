@@ -1,6 +1,7 @@
 """The search graph: as good as an exact search, never trusted, brought up to date, lost without harm."""
 
 import hashlib
+import importlib.metadata
 import json
 import shutil
 import sys
@@ -13,12 +14,13 @@ import pytest
 
 from edgesim.bundle import Bundle
 from edgesim.errors import MissingDependencyError, StorageError
+from edgesim.runtime import graph_facts
 from edgesim.runtime.graph import Graph, HnswParameters
 from edgesim.runtime.graph_cache import GraphCache
 from edgesim.runtime.index import Index
 from edgesim.runtime.search import Search
 from edgesim.runtime.verify import verify_index
-from tests.helpers import DIM
+from tests.helpers import DIM, run_python
 from tests.runtime.index_entries import new_entries, unit_vectors
 
 LIMIT, COUNT, K = 100, 600, 10
@@ -340,6 +342,36 @@ def test_a_graph_of_a_copy_that_went_its_own_way_is_not_searched(
         assert index._cache.lag(index._store) is not None
         assert graph_of(index) == ("stale", 0)
         check_answers(index, now, recall=1.0)
+
+
+def test_a_damaged_vector_that_a_graph_lacks_does_not_end_verification(folder: Path) -> None:
+    with open_index(folder) as index:
+        index.add(new_entries(QUERIES[:1], COUNT))
+        index.set_setting("calibration", [])
+    content = bytearray((folder / "entries.sqlite3").read_bytes())
+    content[content.index(QUERIES[0].tobytes()[-4:]) + 3] ^= 0x40  # of the exponent
+    (folder / "entries.sqlite3").write_bytes(content)
+    damage = verify_index(folder).damage
+    assert "entries.sqlite3: a vector is not of length 1" in damage
+    assert damage[-1].startswith("its calibration is damaged (")
+
+
+def test_hnswlib_s_version_is_told_without_a_slow_import(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = importlib.metadata.version("hnswlib")
+    assert json.loads((folder / "graph.json").read_text())["hnswlib"] == version
+    script = (
+        "import sys, numpy; from pathlib import Path; from edgesim.runtime.index import Index\n"
+        "with Index.open(Path(sys.argv[1]), read_only=True, exact_limit=int(sys.argv[2])) as index:\n"
+        f"    print(len(index.search(numpy.eye({DIM}, dtype='f')[0], 3)), index.stats()['graph'])\n"
+        "print({'hnswlib', 'importlib.metadata'} & set(sys.modules))"
+    )
+    result = run_python("-c", script, folder, str(LIMIT))
+    assert result.stdout == "3 fresh\n{'hnswlib'}\n"
+    # Where its metadata are not beside the module.
+    monkeypatch.setitem(sys.modules, "hnswlib", None)
+    assert graph_facts._hnswlib_version() == version
 
 
 def test_a_fresh_graph_is_left_alone_by_refresh_and_replaced_by_rebuild(folder: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from typing import Any
+
+from edgesim.machine import failure
 
 # Above the time that is asked for: a Raspberry Pi Zero 2 W takes seconds to start. Our choice.
 _STARTING_S = 120
@@ -42,16 +43,14 @@ def finish(process: subprocess.Popen[str], seconds: float = 0.0) -> Any:
     Raises:
         ChildError: it failed, or hangs.
     """
-    try:
-        output, errors = process.communicate(timeout=seconds * 2 + _STARTING_S)
-    except subprocess.TimeoutExpired as error:
-        process.kill()
-        process.communicate()
-        raise ChildError("no answer") from error
-    if process.returncode == -signal.SIGILL:
-        raise ChildError("killed by SIGILL: built for another CPU")
-    if process.returncode < 0:
-        raise ChildError(f"killed by {signal.Signals(-process.returncode).name}")
-    if process.returncode > 0:
-        raise ChildError((errors.strip().splitlines() or [f"exit status {process.returncode}"])[-1])
+    with process:
+        try:
+            output, errors = process.communicate(timeout=seconds * 2 + _STARTING_S)
+        except subprocess.TimeoutExpired as error:
+            raise ChildError("no answer") from error
+        finally:
+            process.kill()  # after a time-out or Ctrl-C; one that has ended does not notice
+    problem = failure(process.returncode, errors)
+    if problem is not None:
+        raise ChildError(problem)
     return json.loads(output.splitlines()[-1])

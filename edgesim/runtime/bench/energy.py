@@ -39,7 +39,8 @@ def open_power_meter(board: Board, root: Path = Path("/")) -> PowerMeter | None:
     rapl = Rapl(root)
     if rapl.readable:
         return rapl
-    return Pmic(board) if Pmic(board).readable else None
+    pmic = Pmic(board)
+    return pmic if pmic.readable else None
 
 
 class Rapl:

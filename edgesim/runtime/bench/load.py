@@ -51,7 +51,7 @@ def run_load(
             seconds=end - start,
             per_second=len(taken) / (end - start),
             p50_ms=statistics.median(taken),
-            board=sampler.state_near((start + end) / 2),
+            board=sampler.state_near(end),
         )
         for start, end, taken in runs
     )

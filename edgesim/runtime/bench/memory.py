@@ -39,7 +39,11 @@ def measure_memory(
         path.write_bytes(photo.content)
         where = "" if index is None else str(index)
         process = start_python(_CODE, bundle, engine, str(threads), where, str(path), str(seconds))
-        readings = _watch(process)
+        try:
+            readings = _watch(process)
+        except BaseException:  # Ctrl-C
+            process.kill()
+            raise
         peak: float = finish(process, seconds)
     second_half = [mib for at, mib in readings if at >= readings[-1][0] / 2]
     kept = _thin_out(readings)

@@ -9,6 +9,10 @@ from pathlib import Path
 from edgesim.errors import UsageError
 from edgesim.profiles import DeviceProfile
 
+# More threads than the largest board has cores use up its processes; a day is the longest load. Our choice.
+MOST_THREADS = 64
+LONGEST = 24 * 3600.0
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchRequest:
@@ -38,13 +42,17 @@ class BenchRequest:
     sustained: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.threads or min(self.threads) < 1:
+        if not self.threads or not all(1 <= number <= MOST_THREADS for number in self.threads):
             numbers = ",".join(map(str, self.threads))
-            raise UsageError(f"threads: expected numbers above 0 such as 1,2,4, got {numbers!r}")
-        if not 0 < self.seconds < float("inf"):
-            raise UsageError(f"seconds: expected a number above 0, got {self.seconds:g}")
-        if not 0 <= self.sustained < float("inf"):
-            raise UsageError(f"sustained: expected seconds, or 0 for none, got {self.sustained:g}")
+            raise UsageError(
+                f"threads: expected numbers from 1 to {MOST_THREADS} such as 1,2,4, got {numbers!r}"
+            )
+        if not 0 < self.seconds <= LONGEST:
+            raise UsageError(f"seconds: expected more than 0 and at most {LONGEST:g}, got {self.seconds:g}")
+        if not 0 <= self.sustained <= LONGEST:
+            raise UsageError(
+                f"sustained: expected at most {LONGEST:g}, or 0 for none, got {self.sustained:g}"
+            )
 
 
 def default_threads() -> tuple[int, ...]:

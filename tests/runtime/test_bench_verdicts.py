@@ -53,7 +53,7 @@ def test_a_smaller_index_cannot_pass_but_can_fail(index):
     report = a_report(index=index)
     found = verdicts(report)
     assert [verdict.passed for verdict in found.values()] == [True, None, None]
-    assert "the budget is for 100,000 entries, pass --index" in found["peak memory"].note
+    assert "the budget is for 100,000 entries, pass such an --index" in found["peak memory"].note
     tight = dataclasses.replace(PROFILE, ram_budget_mb=93, latency_budget_ms=99)
     assert results(report, tight) == [True, False, False]
 

@@ -22,7 +22,7 @@ def judge_budgets(profile: DeviceProfile, report: BenchReport) -> tuple[Verdict,
         index = f"{entries:,} entries, {report.index.search} search"
     missing = None
     if entries < profile.index_entries:
-        missing = f"{index}; the budget is for {profile.index_entries:,} entries, pass --index"
+        missing = f"{index}; the budget is for {profile.index_entries:,} entries, pass such an --index"
     return (
         _verdict("model size", largest.bytes, profile.model_bytes_max, "bytes", largest.name),
         _verdict("peak memory", report.memory.peak_mib, profile.ram_budget_mb, "MiB", index, missing),

@@ -61,8 +61,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         metavar="RUN",
-        help=f"start from {BUILTIN_NAMES}, or from a run: fine-tune to classes, or with --loss qk go on with "
-        "its weights",
+        help=f"start from {BUILTIN_NAMES}, or from a run: fine-tune to classes, or with --positives views "
+        "(--loss qk implies it) go on with its weights",
     )
     parser.add_argument(
         "--model",
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise missing_dependency(error, "edgesim train") from error
     config = _config(args)
-    if config.start and config.loss != "qk":
+    if config.start and config.positives == "class":
         return _fine_tune(args, config)
     start = _start_weights(config) if config.start else None
     images, held_out = _images(config)

@@ -17,7 +17,7 @@ loss = "qk"
 positives = "views"
 epochs = {epochs}
 batch_size = 8
-views = 1
+views = {views}
 holdout = 0.25
 augmentation = "copies"
 
@@ -43,10 +43,17 @@ def photos(tmp_path: Path) -> Path:
 
 
 def train(
-    photos: Path, run: str, *options: str, keys: str = "own", epochs: int = 2, width: int = 8, size: int = 16
+    photos: Path,
+    run: str,
+    *options: str,
+    keys: str = "own",
+    epochs: int = 2,
+    width: int = 8,
+    size: int = 16,
+    views: int = 1,
 ) -> int:
     settings = photos.parent / f"{run}.toml"
-    settings.write_text(SETTINGS.format(keys=keys, epochs=epochs, width=width, size=size))
+    settings.write_text(SETTINGS.format(keys=keys, epochs=epochs, width=width, size=size, views=views))
     out = str(photos.parent / run)
     return main(["train", "--data", str(photos), "--config", str(settings), "--out", out, *options])
 
@@ -76,6 +83,15 @@ def test_a_run_of_no_epochs_leaves_the_encoder_that_it_starts_with(photos):
     assert train(photos, "second", "--from", str(photos.parent / "first"), epochs=0) == 0
     first, second = (load_encoder(photos.parent / name)[0].state_dict() for name in ("first", "second"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_it_goes_on_by_another_loss(photos):
+    assert train(photos, "first") == 0
+    go_on = ["--from", str(photos.parent / "first"), "--loss", "ms", "--positives", "views"]
+    assert train(photos, "second", *go_on, epochs=0, views=2) == 0
+    first, second = (load_encoder(photos.parent / name)[0].state_dict() for name in ("first", "second"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert load_config(photos.parent / "second" / "config.toml").loss == "ms"
 
 
 def test_it_goes_on_at_another_input_size(photos):

@@ -39,11 +39,6 @@ class DescriptorFile:
     encoder_id: str | None = None
     keys: KeyModel | None = None
 
-    @property
-    def entries(self) -> list[NewEntry]:
-        """All of them."""
-        return [entry for part in self.parts for entry in part]
-
 
 def origin_to_dict(facts: IndexFacts) -> dict[str, Any]:
     """Return in plain JSON types whose vectors an index holds: encoder_id, encoder_name, key_model."""

@@ -10,10 +10,20 @@ import json
 import zlib
 from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as quoted
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def vector_bytes(vector: NDArray[np.float32]) -> bytes:
+    """Return a vector (D,) as it is stored and its checksum made: float32 in little-endian bytes."""
+    return vector.astype("<f4").tobytes()
 
 
 def vector_digest(entry_id: int, vector: bytes) -> int:
-    """Return the checksum of an entry's vector (D,), float32 in little-endian bytes."""
+    """Return the checksum of an entry's vector, see `vector_bytes`."""
     return zlib.crc32(vector, entry_id)
 
 

@@ -13,15 +13,13 @@ import contextlib
 import errno
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 
-from edgesim.errors import StorageError
-from edgesim.files import sha256_file, write_atomic
-from edgesim.runtime.digests import vector_digest
+from edgesim.files import replacing, sha256_file, write_atomic
+from edgesim.runtime.digests import vector_bytes, vector_digest
 from edgesim.runtime.facts import IndexFacts
 from edgesim.runtime.graph import GRAPH_FACTS_FILE, GRAPH_FILE, Graph
 from edgesim.runtime.graph_facts import GraphFacts, Lag, lag_behind, made_by
@@ -163,26 +161,13 @@ class GraphCache:
 
     def save(self, graph: Graph, version: Version) -> None:
         """Write the graph of that version of the entries. Raises `StorageError`."""
-        try:
-            descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=f".{GRAPH_FILE}.")
-            temporary = Path(name)
-            try:
-                if graph.save(name) != temporary.stat().st_size:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(descriptor)
-                digest = sha256_file(temporary)
-                # So that facts never stand beside a graph that they do not describe: that would be damage.
-                (self._folder / GRAPH_FACTS_FILE).unlink(missing_ok=True)
-                temporary.replace(self._folder / GRAPH_FILE)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise StorageError(
-                f"{self._folder / GRAPH_FILE}: cannot be written ({error.strerror})"
-            ) from error
+        with replacing(self._folder / GRAPH_FILE) as stream:
+            if graph.save(stream.name) != os.fstat(stream.fileno()).st_size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(stream.fileno())  # may fail, and the old graph's facts are still there
+            digest = sha256_file(Path(stream.name))
+            # So that facts never stand beside a graph that they do not describe: that would be damage.
+            (self._folder / GRAPH_FACTS_FILE).unlink(missing_ok=True)
         facts = GraphFacts(version=version, made_by=made_by(self._facts), sha256=digest)
         write_atomic(self._folder / GRAPH_FACTS_FILE, facts.to_bytes())
 
@@ -204,7 +189,7 @@ def holds_vectors(graph: Graph, ids: set[int], store: EntryReader) -> bool:
     rising = np.array(sorted(ids), dtype=np.int64)
     for part in np.array_split(rising, -(-len(rising) // _PART)):
         for entry_id, vector in zip(part.tolist(), graph.vectors(part), strict=True):
-            if vector_digest(entry_id, vector.astype("<f4").tobytes()) != digests.get(entry_id):
+            if vector_digest(entry_id, vector_bytes(vector)) != digests.get(entry_id):
                 return False
     return True
 

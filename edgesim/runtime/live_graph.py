@@ -12,7 +12,7 @@ import contextlib
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.runtime.digests import vector_digest
+from edgesim.runtime.digests import vector_bytes, vector_digest
 from edgesim.runtime.graph import Graph, Ids, Vectors, best_of
 from edgesim.runtime.graph_cache import GraphCache, State
 from edgesim.runtime.reader import EntryReader
@@ -122,4 +122,4 @@ def load_live_graph(cache: GraphCache, store: EntryReader, limit: int) -> tuple[
 
 def _sum_of(ids: Ids | list[int], vectors: Vectors) -> int:
     pairs = zip(ids, vectors, strict=True)
-    return sum(vector_digest(int(entry_id), vector.astype("<f4").tobytes()) for entry_id, vector in pairs)
+    return sum(vector_digest(int(entry_id), vector_bytes(vector)) for entry_id, vector in pairs)

@@ -27,7 +27,7 @@ from edgesim.runtime.database import (
     reported,
     transaction,
 )
-from edgesim.runtime.digests import digest
+from edgesim.runtime.digests import digest, vector_bytes
 from edgesim.runtime.entry import Entry, NewEntry
 from edgesim.runtime.facts import IndexFacts
 from edgesim.runtime.filtering import FilteredReader
@@ -122,7 +122,7 @@ class EntryStore(FilteredReader):
         if vectors and (shapes != {(dim,)} or not normalised(np.stack(vectors))):
             got = min(shapes, key=lambda shape: shape == (dim,))
             raise ValueError(f"vector must be L2-normalised and have shape ({dim},), got {got}")
-        return [None if entry.vector is None else entry.vector.astype("<f4").tobytes() for entry in entries]
+        return [None if entry.vector is None else vector_bytes(entry.vector) for entry in entries]
 
     def remove(self, selection: Selection) -> int:
         """Remove entries; return how many.

@@ -82,7 +82,7 @@ def _from_tensor(values: NDArray[Any], details: dict[str, Any]) -> NDArray[np.fl
     return np.asarray((values.astype(np.float32) - zero_point) * np.float32(scale), dtype=np.float32)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def _steps_of_bytes(spec: ModelSpec, scale: float, zero_point: int) -> NDArray[np.int8]:
     """Return what each of a byte's 256 values becomes in each channel, (256, 3)."""
     values = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)

@@ -103,17 +103,16 @@ def _look_at_graph(reader: EntryReader, found: Verification) -> None:
     except DamagedIndexError:  # said already; there is nothing to compare the graph with
         found.graph = cache.state(None)
         return
-    found.graph = cache.state(version)
-    if found.graph == "missing" and len(ids) <= EXACT_LIMIT:
-        found.graph = "not needed"
-    if found.graph in ("fresh", "stale"):
-        if not hnswlib_installed():
-            found.graph = "no hnswlib"
-            return
+    if hnswlib_installed():
         found.graph, live = load_live_graph(cache, reader, EXACT_LIMIT)
         if live is not None:
             older = ids - set(live.ids.tolist())
             if not older <= live.graph.ids() or not holds_vectors(live.graph, older, reader):
                 found.graph = "damaged"
+    else:
+        state = cache.state(version)
+        found.graph = "no hnswlib" if state in ("fresh", "stale") else state
+    if found.graph == "missing" and len(ids) <= EXACT_LIMIT:
+        found.graph = "not needed"
     if found.graph == "damaged":
         found.damage.append(f"{GRAPH_FILE}: not the search graph that was written for these entries")

@@ -1,4 +1,4 @@
-"""Bundles to install and a self-test that passes, for the tests of updates; a folder in memory."""
+"""Bundles to install and a self-test that passes, for the tests of updates; an index; a folder in memory."""
 
 import os
 import shutil
@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edgesim.bundle import Bundle
 from edgesim.runtime import updates
 from edgesim.runtime.embedder import open_bundle
+from edgesim.runtime.index import Index
 from edgesim.runtime.self_test import SelfTest
 from edgesim.signing import sign_bundle
 from tests.helpers import write_tiny_bundle
+from tests.runtime.graph_index import LIMIT, VECTORS
+from tests.runtime.index_entries import new_entries
 from tests.runtime.stores import PASSED, PRIVATE
 
 
@@ -59,3 +63,13 @@ def memory() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="edgesim-", dir=shared if os.access(shared, os.W_OK) else None))
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def graph_index(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Path:
+    """A closed index with a fresh graph, see `tests.runtime.graph_index`."""
+    folder = tmp_path_factory.mktemp("graph") / "index"
+    with Index.create(folder, tiny_bundle, exact_limit=LIMIT) as index:
+        index.add(new_entries(VECTORS))
+        index.refresh_graph()
+    return folder

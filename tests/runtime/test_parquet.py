@@ -1,7 +1,6 @@
 """Entries as Parquet: what pyarrow itself reads, and what it writes; in parts; nothing malformed gets in."""
 
 import json
-import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from edgesim.runtime.index import Index
 from edgesim.runtime.merging import import_file
 from tests.helpers import DIM
 from tests.runtime.index_entries import new_entries, new_entry, unit_vectors
-from tests.runtime.test_exchange import content, is_refused, make
+from tests.runtime.test_exchange import content, make, refused_when_damaged
 
 VECTORS = unit_vectors(5)
 ENTRIES = [
@@ -102,7 +101,7 @@ def test_a_row_group_of_any_size_is_read_in_parts(exported: Path) -> None:
     assert parquet.ParquetFile(exported).num_row_groups == 1
     found = read_file(exported)
     assert [len(part) for part in found.parts] == [3] * 6 + [2]
-    assert [entry.path for entry in found.entries] == paths.to_pylist()
+    assert [entry.path for part in found.parts for entry in part] == paths.to_pylist()
 
 
 def test_another_program_s_file(tmp_path: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,14 +214,7 @@ def test_vectors_of_another_size(exported: Path, parts: Path) -> None:
 
 
 def test_a_damaged_file_is_refused_in_one_line(exported: Path) -> None:
-    intact, chance, refused = exported.read_bytes(), random.Random(0), 0
-    for number in range(300):
-        damaged = bytearray(intact[: len(intact) * number // 100] if number < 100 else intact)
-        if number >= 100:
-            damaged[chance.randrange(len(intact))] ^= chance.randrange(1, 256)
-        exported.write_bytes(damaged)
-        refused += is_refused(exported)
-    assert refused > 150
+    assert refused_when_damaged(exported, 300) > 150
     with pytest.raises(InputError, match=r"none.parquet: cannot be read \(no such file\)$"):
         read_file(exported.with_name("none.parquet"))
 

@@ -11,7 +11,7 @@ import arm_check
 import bench_arm
 import bench_arm_32bit
 import bench_arm_machine
-from doc_tables import Tables, main
+from doc_tables import Page, Tables, main
 
 TABLES: Tables = {
     "check": ("arm/check", lambda result: arm_check.report(result["cores"])),
@@ -19,6 +19,7 @@ TABLES: Tables = {
     "32bit": ("arm/32bit", bench_arm_32bit.report),
     "machine": ("arm/machine", bench_arm_machine.report),
 }
+PAGES = [Page(title="arm.md", script="arm_tables.py", tables=TABLES)]
 
 if __name__ == "__main__":
-    sys.exit(main("arm.md", TABLES, "arm_tables.py"))
+    sys.exit(main(PAGES))

@@ -24,10 +24,8 @@ from copy_tables import ablation_table
 from harness import describe_machine, write_result
 from heldout_split import image_names, split
 
-from edgesim.models.cost import parameter_count
 from edgesim.models.zoo import encoder_values
 from edgesim.settings import build, read_toml
-from edgesim.training.checkpoint import load_encoder
 from edgesim.training.config import TrainingConfig
 
 SETTINGS = Path(__file__).parent / "encoders" / "ablation.toml"
@@ -58,12 +56,15 @@ def measure(sets: Path, part: str, runs: dict[str, Path]) -> dict[str, dict[str,
     plan = make_plan(sets)
     encoders = [RunEncoder(run) for run in runs.values()]
     scores = Measurement(sets, plan, encoders, None).scores(part, plan.parts[part])
-    figures = {}
-    for (name, run), found in zip(runs.items(), encoders, strict=True):
-        encoder, spec = load_encoder(run)
-        what = {"input_size": spec.input_size, "dim": spec.embedding_dim}
-        figures[name] = {"parameters": parameter_count(encoder), **what, **scores[found.name]}
-    return figures
+    return {
+        name: {
+            "parameters": encoder.parameters,
+            "input_size": encoder.spec.input_size,
+            "dim": encoder.dim,
+            **scores[encoder.name],
+        }
+        for name, encoder in zip(runs, encoders, strict=True)
+    }
 
 
 def main() -> None:

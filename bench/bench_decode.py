@@ -26,9 +26,9 @@ from harness import (
     describe_machine,
     median_ratio,
     median_seconds,
-    milliseconds,
     ratio_in_turn,
     run_interleaved,
+    time_in_turn,
     write_result,
 )
 from PIL import Image
@@ -96,15 +96,13 @@ def _pillow_whole(path: Path) -> None:
 
 def measure(photos: Sequence[Path], timed: dict[str, Task], rounds: int) -> dict[str, Any]:
     """Return, of each task, the median in milliseconds and that of the ratios to Pillow's whole decode."""
-    taken: dict[str, list[float]] = {name: [] for name in timed}
-    for number in range(WARM_UP + rounds):
-        for photo in photos:
-            for name, task in timed.items():
-                passed = milliseconds(functools.partial(task, photo))
-                if number >= WARM_UP:
-                    taken[name].append(passed)
+    functions = {
+        (name, photo): functools.partial(task, photo) for photo in photos for name, task in timed.items()
+    }
+    seconds = time_in_turn(functions, rounds, WARM_UP)
+    taken = {name: [passed for photo in photos for passed in seconds[name, photo]] for name in timed}
     return {
-        name: {"ms": statistics.median(values), "ratio": ratio_in_turn(values, taken[PILLOW])}
+        name: {"ms": 1000 * statistics.median(values), "ratio": ratio_in_turn(values, taken[PILLOW])}
         for name, values in taken.items()
     }
 

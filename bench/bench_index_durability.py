@@ -242,16 +242,11 @@ def graphs_table(result: Mapping[str, Any]) -> str:
     return markdown_table((*header, "first search: before; after", "a search: before; after"), rows)
 
 
-def machine_of(result: Mapping[str, Any]) -> str:
-    """Return what it was measured on."""
-    return machine_line(result["machine"])
-
-
 def report(result: Mapping[str, Any]) -> str:
     """Return the result as Markdown."""
     queries = f"{QUERIES:,} queries write {result['query bytes']} bytes."
     tables = (adds_table(result), queries, opening_table(result), graphs_table(result))
-    return "\n\n".join((machine_of(result), *tables))
+    return "\n\n".join((machine_line(result["machine"]), *tables))
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ class SizedEncoder(RunEncoder):
 
     def __init__(self, encoder: str, size: int) -> None:
         super().__init__(checkpoint_path(encoder).parent)
-        self._spec = dataclasses.replace(self._spec, input_size=size)
+        self.spec = dataclasses.replace(self.spec, input_size=size)
         self.name = str(size)
 
 

@@ -11,7 +11,6 @@ goes to bench/results/copy/qk_million.json.
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import time
 from pathlib import Path
@@ -29,6 +28,7 @@ from edgesim.model_spec import ModelSpec
 from edgesim.models.encoder import Encoder, network_input
 from edgesim.models.zoo import load_model
 from edgesim.preprocess import load_pixels
+from edgesim.runtime.bench.resident import peak_mib
 from edgesim.sample_photos import sample_photos
 from edgesim.training import copy_geometry
 from edgesim.training.qk import CHUNK, HeadKeys, key_head_step, nearest_key_loss
@@ -47,10 +47,6 @@ def crops(pictures: NDArray[np.uint8], numbers: range) -> NDArray[np.uint8]:
         crop = copy_geometry.crop(picture, picture, rng, area_min=0.5)
         made[row] = copy_geometry.resize(crop, SIDE, SIDE)
     return made
-
-
-def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Iteration:

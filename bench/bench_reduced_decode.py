@@ -16,7 +16,7 @@ bench/results/reduced_decode.json, and by decode_tables.py into docs/image-decod
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ from edgesim.sample_photos import sample_photos
 FACTORS = (4, 2, 1)
 OURS = 2
 WHOLE, AGAIN = "whole", "saved again"
+# How a photo is decoded -> times the input's side, None for the whole size; and edgesim's way beside that.
+WAYS: dict[str, int | None] = {WHOLE: None, AGAIN: None, **{str(factor): factor for factor in FACTORS}}
+BOTH: dict[str, int | None] = {WHOLE: None, str(OURS): OURS}
 EDITS_OF_A_COPY = 2
 # Megapixels -> how many photos at most.
 SIZES = {2.0: 500, 12.0: 200}
@@ -55,22 +58,19 @@ def decoded(content: bytes, factor: int | None, size: int) -> Pixels:
     return resize_image(decode_image(content, None if factor is None else factor * size), size)
 
 
-def versions(contents: Iterable[bytes], embedders: dict[str, Embedder]) -> Versions:
-    """Return JPEG files as each encoder's input, by how they are decoded."""
-    pixels: dict[str, dict[str, list[Pixels]]] = {name: {} for name in embedders}
+def versions(
+    contents: Iterable[bytes], embedders: dict[str, Embedder], ways: Mapping[str, int | None]
+) -> Versions:
+    """Return JPEG files as each encoder's input, by how they are decoded: `WAYS`, or some of them."""
+    pixels: dict[str, dict[str, list[Pixels]]] = {name: {way: [] for way in ways} for name in embedders}
     for content in contents:
-        again = jpeg(decode_image(content))
+        files = dict.fromkeys(ways, content)
+        if AGAIN in ways:
+            files[AGAIN] = jpeg(decode_image(content))
         for name, embedder in embedders.items():
             size = embedder.bundle.spec.input_size
-            of = pixels[name]
-            of.setdefault(WHOLE, []).append(decoded(content, None, size))
-            of.setdefault(AGAIN, []).append(decoded(again, None, size))
-            for factor in FACTORS:
-                of.setdefault(str(factor), []).append(decoded(content, factor, size))
-    return stacked(pixels)
-
-
-def stacked(pixels: dict[str, dict[str, list[Pixels]]]) -> Versions:
+            for way, factor in ways.items():
+                pixels[name][way].append(decoded(files[way], factor, size))
     return {name: {way: np.stack(images) for way, images in of.items()} for name, of in pixels.items()}
 
 
@@ -136,17 +136,6 @@ def lookups(
     ]
 
 
-def both_ways(contents: Iterable[bytes], embedders: dict[str, Embedder]) -> Versions:
-    """Return JPEG files as each encoder's input, decoded at whole size and as edgesim does."""
-    pixels: dict[str, dict[str, list[Pixels]]] = {name: {WHOLE: [], str(OURS): []} for name in embedders}
-    for content in contents:
-        for name, embedder in embedders.items():
-            size = embedder.bundle.spec.input_size
-            pixels[name][WHOLE].append(decoded(content, None, size))
-            pixels[name][str(OURS)].append(decoded(content, OURS, size))
-    return stacked(pixels)
-
-
 def large_samples(side: int) -> list[Image.Image]:
     """Return the sample photos whose shorter side is long enough."""
     pictures = map(decode_image, sample_photos("this benchmark"))
@@ -161,12 +150,12 @@ def measure_changes(photos: Sequence[Path], embedders: dict[str, Embedder]) -> l
     """Return what decoding at a reduced scale changes in the embeddings."""
     largest = max(embedder.bundle.spec.input_size for embedder in embedders.values())
     native = large_samples(FACTORS[0] * largest)
-    ways = changes(versions(map(jpeg, native), embedders), embedders)
+    ways = changes(versions(map(jpeg, native), embedders, WAYS), embedders)
     groups = [{"photos": "sample photos", "count": len(native), "ways": ways}]
     for megapixels, most in SIZES.items():
         title, count = f"held-out, {megapixels:g} megapixels", len(photos[:most])
         contents = with_progress(enlarged_files(photos[:most], megapixels), count, title)
-        ways = changes(versions(contents, embedders), embedders)
+        ways = changes(versions(contents, embedders, WAYS), embedders)
         groups.append({"photos": title, "count": count, "ways": ways})
     return groups
 
@@ -176,9 +165,9 @@ def measure_lookups(
 ) -> dict[str, Any]:
     """Return whether edited copies find their photo."""
     contents = enlarged_files(photos, LOOKED_UP)
-    references = both_ways(with_progress(contents, len(photos), "photos"), embedders)
+    references = versions(with_progress(contents, len(photos), "photos"), embedders, BOTH)
     copies = edited_copies(photos, LOOKED_UP)
-    queries = both_ways(with_progress(copies, len(photos), "edited copies"), embedders)
+    queries = versions(with_progress(copies, len(photos), "edited copies"), embedders, BOTH)
     reduced, found = {}, {}
     for name, embedder in embedders.items():
         size = embedder.bundle.spec.input_size

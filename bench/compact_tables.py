@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import Tables, main
+from doc_tables import Page, Tables, main
 from harness import markdown_table
 
 _METRICS = ("precision_at_1", "precision_at_10", "r_precision", "map_at_r")
@@ -116,7 +116,7 @@ TABLES: Tables = {
     "ablations": ("compact/study", ablations_table),
     "fine_tuning": ("compact/fine_tuning", fine_tuning_table),
 }
-
+PAGES = [Page(title="compact-encoder.md", script="compact_tables.py", tables=TABLES)]
 
 if __name__ == "__main__":
-    sys.exit(main("compact-encoder.md", TABLES, "compact_tables.py"))
+    sys.exit(main(PAGES))

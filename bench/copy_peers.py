@@ -81,15 +81,16 @@ class RunEncoder(CopyEncoder):
         from edgesim.models.cost import parameter_count
         from edgesim.training.checkpoint import load_encoder
 
-        self._encoder, self._spec = load_encoder(run)
+        self._encoder, self.spec = load_encoder(run)
         self.name = f"{run.name} (float)"
-        self.bytes = 4 * parameter_count(self._encoder)
-        self.dim = self._spec.embedding_dim
+        self.parameters = parameter_count(self._encoder)
+        self.bytes = 4 * self.parameters
+        self.dim = self.spec.embedding_dim
 
     def embed(self, pictures: Pictures) -> FloatArray:
         from edgesim.models.encoder import embed_pixels
 
-        return embed_pixels(self._encoder, self._spec, _squares(pictures, self._spec.input_size))
+        return embed_pixels(self._encoder, self.spec, _squares(pictures, self.spec.input_size))
 
 
 class TflitePeer(CopyEncoder):

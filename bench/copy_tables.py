@@ -13,7 +13,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import Tables, main
+from doc_tables import Page, Tables, main
+from encoder_rows import MEASURES, Quality
 from harness import markdown_table
 
 # The student of the asymmetric comparison has a table of its own.
@@ -138,12 +139,11 @@ def ablation_table(result: Mapping[str, Any]) -> str:
         [
             name,
             f"{run['parameters'] / 1e6:.2f} M",
-            *(f"{run[key]:.3f}" for key in ("recall_at_1", "micro_ap")),
-            f"{run['normalised']['micro_ap']:.3f}",
+            *(f"{value:.3f}" for value in Quality.of(run)),
         ]
         for name, run in result["runs"].items()
     ]
-    return markdown_table(["run", "parameters", "recall@1", "micro-AP", "normalised micro-AP"], rows)
+    return markdown_table(["run", "parameters", *MEASURES.values()], rows)
 
 
 def input_size_table(result: Mapping[str, Any]) -> str:
@@ -151,8 +151,7 @@ def input_size_table(result: Mapping[str, Any]) -> str:
     rows = [
         [
             size,
-            *(f"{found[key]:.3f}" for key in ("recall_at_1", "micro_ap")),
-            f"{found['normalised']['micro_ap']:.3f}",
+            *(f"{value:.3f}" for value in Quality.of(found)),
             f"{result['similar'][size]:.3f}",
         ]
         for size, found in result["copy"].items()
@@ -187,7 +186,7 @@ TABLES: Tables = {
     "input size": ("copy/input_size", input_size_table),
     "augment": ("augment", augment_table),
 }
-
+PAGES = [Page(title="copy-detection.md", script="copy_tables.py", tables=TABLES)]
 
 if __name__ == "__main__":
-    sys.exit(main("copy-detection.md", TABLES, "copy_tables.py"))
+    sys.exit(main(PAGES))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import Tables, main
+from doc_tables import Page, Tables, main
 from harness import machine_line, markdown_table
 
 _WAYS = {
@@ -88,6 +88,7 @@ TABLES: Tables = {
     "changes": ("reduced_decode", changes_table),
     "lookups": ("reduced_decode", lookups_table),
 }
+PAGES = [Page(title="image-decoding.md", script="decode_tables.py", tables=TABLES)]
 
 if __name__ == "__main__":
-    sys.exit(main("image-decoding.md", TABLES, "decode_tables.py"))
+    sys.exit(main(PAGES))

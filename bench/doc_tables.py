@@ -1,21 +1,46 @@
-"""Tables between the markers of pages of docs/, and pictures, from bench/results: written, or checked."""
+"""Tables between the markers of pages of docs/, and pictures, from bench/results: written, or checked.
+
+    python bench/doc_tables.py [--check]
+
+does all pages: those in `PAGES` of every *_tables.py, each of which does its own when it is run itself.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import RESULTS
+from harness import RESULTS, machine_line
+
+from edgesim.errors import EdgesimError
 
 DOCS = Path(__file__).parent.parent / "docs"
 # A table's name, or a picture's file -> the file in bench/results that it is made of, without .json, and what
 # makes it.
 Tables = Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]]
 _PLACE = r"(<!-- table: {name} -->\n).*?(<!-- end -->)"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page with tables, and its pictures.
+
+    Attributes:
+        title: its file, as seen from docs/.
+        script: the file in bench/ that names it.
+        tables, pictures: see `Tables`.
+    """
+
+    title: str
+    script: str
+    tables: Tables
+    pictures: Tables = dataclasses.field(default_factory=dict)
 
 
 def filled(page: str, tables: Tables, title: str, results: Path = RESULTS) -> str:
@@ -33,11 +58,22 @@ def filled(page: str, tables: Tables, title: str, results: Path = RESULTS) -> st
     return page
 
 
-def main(title: str, tables: Tables, script: str, pictures: Tables | None = None) -> int:
-    """Write tables and pictures of a page of docs/, or with --check say whether they differ."""
-    page = DOCS / title
-    status = _write(page, filled(page.read_text(), tables, title), script)
-    return status | draw(pictures or {}, script)
+def measured_on(result: Mapping[str, Any]) -> str:
+    """Return what a result was measured on, as a sentence."""
+    return f"{machine_line(result['machine'])}."
+
+
+def main(pages: Iterable[Page]) -> int:
+    """Write tables and pictures of pages of docs/, or with --check say which differ."""
+    status = 0
+    try:
+        for page in pages:
+            file = DOCS / page.title
+            status |= _write(file, filled(file.read_text(), page.tables, page.title), page.script)
+            status |= draw(page.pictures, page.script)
+    except EdgesimError as error:
+        sys.exit(str(error))
+    return status
 
 
 def draw(pictures: Tables, script: str) -> int:
@@ -58,3 +94,13 @@ def _write(file: Path, content: str, script: str) -> int:
         print(f"{file.name} differs from bench/results; run: python bench/{script}", file=sys.stderr)
         return 1
     return 0
+
+
+def all_pages() -> list[Page]:
+    """Return the pages that the modules *_tables.py beside this one name."""
+    names = sorted(path.stem for path in Path(__file__).parent.glob("*_tables.py"))
+    return [page for name in names for page in getattr(importlib.import_module(name), "PAGES", ())]
+
+
+if __name__ == "__main__":
+    sys.exit(main(all_pages()))

@@ -51,6 +51,11 @@ class Quality(NamedTuple):
     micro_ap: float
     normalised_micro_ap: float
 
+    @classmethod
+    def of(cls, scores: Mapping[str, Any]) -> Quality:
+        """Take it from the scores of a part of the copy benchmark."""
+        return cls(scores["recall_at_1"], scores["micro_ap"], scores["normalised"]["micro_ap"])
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
@@ -85,7 +90,6 @@ def read_rows(result: Mapping[str, Any], detection: Mapping[str, Any]) -> list[R
     rows = []
     for name, of in result["encoders"].items():
         part = detection["encoders"].get(name, {"parts": {}})["parts"].get(PART)
-        quality = part and Quality(part["recall_at_1"], part["micro_ap"], part["normalised"]["micro_ap"])
         ours = result["encoders"][ours_for(of["engine"])]
         key = "" if of["engine"] else "whole_"
         row = Row(
@@ -95,7 +99,7 @@ def read_rows(result: Mapping[str, Any], detection: Mapping[str, Any]) -> list[R
             ms=of[f"{key}ms"],
             over_copy=of[f"{key}over_copy"],
             size_over_copy=of["bytes"] / ours["bytes"] if of["bytes"] else None,
-            quality=quality,
+            quality=part and Quality.of(part),
         )
         rows.append(row)
     return rows

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from doc_tables import Tables, main
+from doc_tables import Page, Tables, main, measured_on
 from encoder_charts import quality_chart, roofline_chart
 from encoder_rows import ENCODERS, MEASURES, OURS, Row, faster, label, read_rows, smaller, verdict
-from harness import RESULTS, machine_line, markdown_table
+from harness import RESULTS, markdown_table
 
 INSTRUCTIONS = "encoder_instructions"
 
@@ -154,7 +154,7 @@ def instructions_table(result: Mapping[str, Any]) -> str:
 
 
 TABLES: Tables = {
-    "machine": (ENCODERS, lambda result: machine_line(result["machine"])),
+    "machine": (ENCODERS, measured_on),
     "verdict": (ENCODERS, verdict_text),
     "peers": (ENCODERS, verdict_table),
     "cost": (ENCODERS, cost_table),
@@ -166,6 +166,7 @@ PICTURES: Tables = {
     "encoders.svg": (ENCODERS, lambda result: quality_chart(joined(result))),
     "roofline.svg": (ENCODERS, roofline_chart),
 }
+PAGES = [Page(title="encoders.md", script="encoder_tables.py", tables=TABLES, pictures=PICTURES)]
 
 if __name__ == "__main__":
-    sys.exit(main("encoders.md", TABLES, "encoder_tables.py", PICTURES))
+    sys.exit(main(PAGES))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import Tables, main
+from doc_tables import Page, Tables, main
 from harness import machine_line, markdown_table
 from soak_chart import soak_chart
 from soak_tables import growth_table, soak_line
@@ -97,6 +97,7 @@ TABLES: Tables = {
     "soak": ("soak", soak_text),
 }
 PICTURES: Tables = {"soak.svg": ("soak", soak_chart)}
+PAGES = [Page(title="end-to-end.md", script="end_to_end_tables.py", tables=TABLES, pictures=PICTURES)]
 
 if __name__ == "__main__":
-    sys.exit(main("end-to-end.md", TABLES, "end_to_end_tables.py", PICTURES))
+    sys.exit(main(PAGES))

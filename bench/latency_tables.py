@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import Tables, main
+from doc_tables import Page, Tables, main
 from harness import markdown_table
 
 
@@ -124,6 +124,7 @@ TABLES: Tables = {
     "copy": ("latency", copy_table),
     "latencies": ("latency", latencies_table),
 }
+PAGES = [Page(title="latency-estimates.md", script="latency_tables.py", tables=TABLES)]
 
 if __name__ == "__main__":
-    sys.exit(main("latency-estimates.md", TABLES, "latency_tables.py"))
+    sys.exit(main(PAGES))

@@ -63,11 +63,6 @@ class FileCost:
     moved_bytes: int
     arithmetic: str
 
-    @property
-    def intensity(self) -> float:
-        """Multiply-accumulates a byte."""
-        return self.macs / self.moved_bytes
-
 
 def file_cost(path: Path, side: int = 0) -> FileCost:
     """Return the cost of a TFLite or ONNX file.

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from doc_tables import Tables, main
+from doc_tables import Page, Tables, main
 from harness import RESULTS, markdown_table
 from reference_files import REFERENCE, read_references
 
@@ -25,7 +25,7 @@ from edgesim.bench_report import BenchReport
 from edgesim.builtin import DEFAULT_ENCODER, bundle_folder
 from edgesim.bundle import Bundle
 from edgesim.engines import ENGINES
-from edgesim.errors import EdgesimError, UsageError
+from edgesim.errors import UsageError
 from edgesim.latency_estimate import bundle_estimates
 from edgesim.profiles import DeviceProfile, load_profile, profile_names
 
@@ -147,8 +147,7 @@ def boards(_: Mapping[str, Any]) -> str:
 
 TABLES: Tables = {"boards": ("cli", boards)}
 
+PAGES = [Page(title="../README.md", script="readme_tables.py", tables=TABLES)]
+
 if __name__ == "__main__":
-    try:
-        sys.exit(main("../README.md", TABLES, "readme_tables.py"))
-    except EdgesimError as error:
-        sys.exit(str(error))
+    sys.exit(main(PAGES))

@@ -9,17 +9,18 @@ import sys
 
 import bench_churn
 import bench_index_durability
-from doc_tables import Tables, main
+from doc_tables import Page, Tables, main, measured_on
 
 TABLES: Tables = {
     "churn": ("churn", bench_churn.samples_table),
     "growth": ("churn", bench_churn.growth_table),
     "churned indexes": ("churn", bench_churn.indexes_table),
-    "durability measured on": ("index_durability", bench_index_durability.machine_of),
+    "durability measured on": ("index_durability", measured_on),
     "adds": ("index_durability", bench_index_durability.adds_table),
     "adds with a graph": ("index_durability", bench_index_durability.graphs_table),
     "opening": ("index_durability", bench_index_durability.opening_table),
 }
+PAGES = [Page(title="index-reliability.md", script="reliability_tables.py", tables=TABLES)]
 
 if __name__ == "__main__":
-    sys.exit(main("index-reliability.md", TABLES, "reliability_tables.py"))
+    sys.exit(main(PAGES))

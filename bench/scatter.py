@@ -10,14 +10,13 @@ from html import escape
 from typing import NamedTuple
 
 from edgesim.chart_labels import Box, Label, Place, place_labels, text_width
-from edgesim.svg import GRID, INK, MUTED, Axis, path, text
+from edgesim.svg import BLUE, GREEN, INK, MUTED, VERMILION, Axis, path, text, tick_below, tick_beside
 
 WIDTH = 860
 LEFT, RIGHT = 68.0, WIDTH - 20.0
 _RADIUS = 6.0
-# Vermilion, blue and green of the Okabe-Ito palette, which are told apart in every kind of colour blindness;
-# the shape says the same again.
-_COLOURS = {"diamond": "#d55e00", "circle": "#0072b2", "square": "#009e73"}
+# The shape says the same again.
+_COLOURS = {"diamond": VERMILION, "circle": BLUE, "square": GREEN}
 
 
 class Mark(NamedTuple):
@@ -53,18 +52,10 @@ class Plot:
 
     def frame(self) -> list[str]:
         """Return axes, grid and titles."""
-        box, parts = self.box, []
-        for tick in self.x.ticks:
-            px = self.x.place(tick)
-            parts.append(path([(px, box.top), (px, box.bottom)], GRID))
-            parts.append(text(px, box.bottom + 21, f"{tick:g}", "middle"))
-        for tick in self.y.ticks:
-            py = self.y.place(tick)
-            parts.append(path([(box.left, py), (box.right, py)], GRID))
-            parts.append(text(box.left - 9, py + 5, f"{tick:g}", "end"))
+        box = self.box
         centre, middle = (box.left + box.right) / 2, (box.top + box.bottom) / 2
         return [
-            *parts,
+            *grid(box, self.x, self.y),
             path([box[:2], (box.left, box.bottom), box[2:]], MUTED),
             text(centre, box.bottom + 44, self.x_title, "middle", INK),
             f'<g transform="rotate(-90 16 {middle})">{text(16, middle, self.y_title, "middle", INK)}</g>',
@@ -104,6 +95,14 @@ def _orders(marks: Sequence[Mark]) -> Iterator[list[Mark]]:
             return not mark.name, mark.shape != "diamond", sign * getattr(mark, axis)
 
         yield sorted(marks, key=rank)
+
+
+def grid(box: Box, x: Axis, y: Axis, x_format: str = "g") -> list[str]:
+    """Return a line across the box at every tick, and its value beside the box."""
+    return [
+        *(tick_below(x, tick, box, f"{tick:{x_format}}") for tick in x.ticks),
+        *(tick_beside(y, tick, box, f"{tick:g}") for tick in y.ticks),
+    ]
 
 
 def log_axis(values: Iterable[float], start: float, end: float) -> Axis:

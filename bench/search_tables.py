@@ -11,8 +11,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import Tables, main
-from harness import machine_line, markdown_table
+from doc_tables import Page, Tables, main, measured_on
+from harness import markdown_table
 from search.chart import growth_chart, series
 
 SOURCE, SIZES_SOURCE = "search_peers", "search"
@@ -34,11 +34,6 @@ HOW = {
     "10 %": "10,000 compared",
     "50 %": "graph, twice as many and more",
 }
-
-
-def machine(result: Mapping[str, Any]) -> str:
-    """Where it was measured."""
-    return f"{machine_line(result['machine'])}."
 
 
 def rows_table(result: Mapping[str, Any]) -> str:
@@ -154,10 +149,10 @@ def memory_chart(result: Mapping[str, Any]) -> str:
 INDEX_TABLES: Tables = {
     "filters": (SIZES_SOURCE, filters_table),
     "sizes": (SIZES_SOURCE, sizes_table),
-    "searched on": (SIZES_SOURCE, machine),
+    "searched on": (SIZES_SOURCE, measured_on),
 }
 TABLES: Tables = {
-    "machine": (SOURCE, machine),
+    "machine": (SOURCE, measured_on),
     "ratios": (SOURCE, ratios_table),
     "rows": (SOURCE, rows_table),
 }
@@ -166,7 +161,11 @@ PICTURES: Tables = {
     "search-memory.svg": (SOURCE, memory_chart),
 }
 
+_SCRIPT = "search_tables.py"
+PAGES = [
+    Page(title="index.md", script=_SCRIPT, tables=INDEX_TABLES),
+    Page(title="search-benchmarks.md", script=_SCRIPT, tables=TABLES, pictures=PICTURES),
+]
+
 if __name__ == "__main__":
-    script = "search_tables.py"
-    index = main("index.md", INDEX_TABLES, script)
-    sys.exit(index | main("search-benchmarks.md", TABLES, script, PICTURES))
+    sys.exit(main(PAGES))

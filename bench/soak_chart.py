@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from growth import HOUR
+from scatter import grid
 
 from edgesim.chart_labels import Box, text_width
-from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, round_axis, text
+from edgesim.svg import BLUE, GREEN, INK, MUTED, VERMILION, Axis, chart_head, path, round_axis, text
 
 _WIDTH, _HEIGHT = 860, 700
 _LEFT, _RIGHT, _PLOT_HEIGHT = 68.0, _WIDTH - 20.0, 156.0
-# Of the Okabe-Ito palette, which is told apart in every kind of colour blindness.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73")
+_COLOURS = (BLUE, VERMILION, GREEN)
 # Each plot's title, what it shows, and where it begins.
 _PLOTS = (
     ("resident memory, MiB", ("memory MiB",), 44.0),
@@ -46,7 +46,7 @@ def _plot(result: Mapping[str, Any], box: Box, x: Axis, names: Sequence[str], ti
     }
     highest = max(value for curve in curves.values() for _, value in curve)
     y = round_axis(0, highest, box.bottom, box.top, _MOST_TICKS)
-    parts = _grid(box, x, y)
+    parts = grid(box, x, y)
     left = box.left
     for (name, curve), colour in zip(curves.items(), _COLOURS, strict=False):
         parts.append(path([(x.place(minute), y.place(value)) for minute, value in curve], colour, 2))
@@ -56,17 +56,6 @@ def _plot(result: Mapping[str, Any], box: Box, x: Axis, names: Sequence[str], ti
         left += text_width(label) + 24
     if len(names) > 1:
         parts.append(text(left, box.top - 14, title, "start", INK))
-    return parts
-
-
-def _grid(box: Box, x: Axis, y: Axis) -> list[str]:
-    parts = []
-    for tick in x.ticks:
-        parts.append(path([(x.place(tick), box.top), (x.place(tick), box.bottom)], GRID))
-        parts.append(text(x.place(tick), box.bottom + 20, f"{tick:g}", "middle"))
-    for tick in y.ticks:
-        parts.append(path([(box.left, y.place(tick)), (box.right, y.place(tick))], GRID))
-        parts.append(text(box.left - 9, y.place(tick) + 5, f"{tick:g}", "end"))
     return parts
 
 

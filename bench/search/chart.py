@@ -7,17 +7,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scatter import grid
+
 from edgesim.chart_labels import Box, Place
-from edgesim.svg import GRID, INK, Axis, chart_head, path, text
+from edgesim.svg import BLUE, GREEN, INK, VERMILION, Axis, chart_head, path, text
 
 _WIDTH, _HEIGHT = 860, 480
 _PLOT = Box(72, 44, _WIDTH - 170, _HEIGHT - 60)
 _LINE = 18
 # Of the Okabe-Ito palette, which are told apart in every kind of colour blindness; the names say the same.
 _COLOURS = {
-    "edgesim": "#d55e00",
-    "hnswlib": "#0072b2",
-    "usearch": "#009e73",
+    "edgesim": VERMILION,
+    "hnswlib": BLUE,
+    "usearch": GREEN,
     "faiss": "#cc79a7",
     "sqlite-vec": "#1c2026",
 }
@@ -42,8 +44,7 @@ def growth_chart(name: str, title: str, unit: str, lines: Mapping[str, Sequence[
     return "\n".join(
         [
             chart_head(name, title, f"{title}, {unit}: {', '.join(lines)}", _WIDTH, _HEIGHT),
-            *(_column(x, tick) for tick in x.ticks),
-            *(_level(y, tick) for tick in y.ticks),
+            *grid(_PLOT, x, y, ",.0f"),
             text(_PLOT.left, 24, f"{title} ({unit}, logarithmic)", "start", INK),
             text((_PLOT.left + _PLOT.right) / 2, _HEIGHT - 12, "entries (logarithmic)", "middle", INK),
             *itertools.chain.from_iterable(
@@ -111,19 +112,6 @@ def _line(library: str, course: Sequence[Place], height: float) -> list[str]:
 def is_hnsw(library: str) -> bool:
     """Return whether a library, as it is called here, searches a graph."""
     return "HNSW" in library or library in ("hnswlib", "usearch")
-
-
-def _column(axis: Axis, tick: float) -> str:
-    px = axis.place(tick)
-    line = path([(px, _PLOT.top), (px, _PLOT.bottom)], GRID)
-    return line + text(px, _PLOT.bottom + 21, f"{tick:,.0f}", "middle")
-
-
-def _level(axis: Axis, tick: float) -> str:
-    py = axis.place(tick)
-    return path([(_PLOT.left, py), (_PLOT.right, py)], GRID) + text(
-        _PLOT.left - 9, py + 5, f"{tick:g}", "end"
-    )
 
 
 def series(rows: Sequence[Mapping[str, Any]], figure: str) -> dict[str, list[tuple[int, float]]]:

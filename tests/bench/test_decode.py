@@ -71,7 +71,7 @@ def colours(*rows):
 
 def test_pixels_by_encoder_and_the_way_of_decoding():
     encoders = {"small": ByColour(32), "large": ByColour(64)}
-    of = bench_reduced_decode.versions([jpeg(enlarge(WIDE, 0.3))], encoders)
+    of = bench_reduced_decode.versions([jpeg(enlarge(WIDE, 0.3))], encoders, bench_reduced_decode.WAYS)
     for name, size in (("small", 32), ("large", 64)):
         assert {way: pixels.shape for way, pixels in of[name].items()} == dict.fromkeys(
             ("whole", "saved again", "4", "2", "1"), (1, size, size, 3)
@@ -82,7 +82,7 @@ def test_pixels_by_encoder_and_the_way_of_decoding():
     assert not np.array_equal(small["2"], small["1"])
     assert np.array_equal(large["4"], large["whole"])
     assert not np.array_equal(large["2"], large["whole"])
-    two = bench_reduced_decode.both_ways([jpeg(enlarge(WIDE, 0.3))], encoders)
+    two = bench_reduced_decode.versions([jpeg(enlarge(WIDE, 0.3))], encoders, bench_reduced_decode.BOTH)
     for name, pixels in two.items():
         assert set(pixels) == {"whole", "2"}
         assert all(np.array_equal(image, of[name][way]) for way, image in pixels.items())

@@ -1,6 +1,7 @@
 """Tables between the markers of a page, and what becomes of results that are measured again."""
 
 import json
+import re
 
 import bench_copy_detection
 import copy_tables
@@ -41,11 +42,18 @@ def test_a_page_is_checked_or_written(tmp_path, monkeypatch, capsys, check):
     monkeypatch.setattr(doc_tables, "DOCS", tmp_path)
     monkeypatch.setattr("sys.argv", ["tables", *(["--check"] if check else [])])
     (tmp_path / "page.md").write_text("<!-- table: new -->\n<!-- end -->\n")
-    tables = {"new": ("of/nothing", str)}
-    assert doc_tables.main("page.md", tables, "page_tables.py") == int(check)
+    page = doc_tables.Page(title="page.md", script="page_tables.py", tables={"new": ("of/nothing", str)})
+    assert doc_tables.main([page]) == int(check)
     message = "page.md differs from bench/results; run: python bench/page_tables.py\n"
     assert capsys.readouterr().err == (message if check else "")
     assert ("Not measured yet." in (tmp_path / "page.md").read_text()) is not check
+
+
+def test_every_place_for_a_table_in_the_docs_has_one_that_is_checked():
+    files = [*doc_tables.DOCS.glob("*.md"), doc_tables.DOCS.parent / "README.md"]
+    places = {file: set(re.findall(r"<!-- table: (.*) -->", file.read_text())) for file in files}
+    made = {(doc_tables.DOCS / page.title).resolve(): set(page.tables) for page in doc_tables.all_pages()}
+    assert made == {file.resolve(): names for file, names in places.items() if names}
 
 
 def test_what_is_measured_again_replaces_that_encoder_only():

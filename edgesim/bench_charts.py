@@ -13,11 +13,23 @@ from numpy.typing import NDArray
 
 from edgesim.bench_figures import Query, Startup, Timing
 from edgesim.chart_labels import Box, text_width
-from edgesim.svg import GRID, INK, Axis, chart_head, path, round_axis, text
+from edgesim.svg import (
+    BLUE,
+    GREEN,
+    INK,
+    SKY_BLUE,
+    VERMILION,
+    Axis,
+    chart_head,
+    round_axis,
+    text,
+    tick_below,
+    tick_beside,
+)
 
 WIDTH = 440
-# Of the Okabe-Ito palette, which are told apart in every kind of colour blindness; the order says the same.
-_COLOURS = ("#0072b2", "#56b4e9", "#d55e00", "#009e73")
+# The order says the same.
+_COLOURS = (BLUE, SKY_BLUE, VERMILION, GREEN)
 _ON_COLOUR = ("#fff", INK, INK, INK)
 _BAR, _STEP = 24, 58
 _HISTOGRAM = Box(44, 40, WIDTH - 20, 200)
@@ -38,19 +50,13 @@ class Stages:
 
 def query_stages(query: Query) -> Stages:
     """Return the stages of a query; without an index there is no search."""
-    parts = {"decode": query.decode, "preprocess": query.preprocess, "inference": query.inference}
-    if query.search is not None:
-        parts["search"] = query.search
-    return Stages(
-        label=f"{query.megapixels:g} megapixels",
-        medians=tuple((name, timing.p50_ms) for name, timing in parts.items()),
-        total=query.total,
-    )
+    medians = tuple((name, timing.p50_ms) for name, timing in query.stages.items())
+    return Stages(label=f"{query.megapixels:g} megapixels", medians=medians, total=query.total)
 
 
 def startup_stages(startup: Startup) -> Stages:
     """Return the stages from the start of a process to its first embedding."""
-    parts = {
+    parts = {  # in shorter words than elsewhere: the legend is one line
         "process": startup.process,
         "imports": startup.imports,
         "load": startup.load,
@@ -67,10 +73,9 @@ def milliseconds(value: float) -> str:
 
 def stage_chart(name: str, title: str, bars: Sequence[Stages]) -> str:
     """Return a bar for each of one or more rows, a stage as long as its median, all on one scale."""
-    top = 40
-    bottom = top + _STEP * len(bars)
+    plot = Box(8, 40, WIDTH - 24, 40 + _STEP * len(bars))
     longest = max(sum(median for _, median in bar.medians) for bar in bars)
-    axis = round_axis(0.0, longest, 8, WIDTH - 24)
+    axis = round_axis(0.0, longest, plot.left, plot.right)
     names = [stage for stage, _ in bars[0].medians]
     said = "; ".join(
         f"{bar.label}: {', '.join(f'{stage} {milliseconds(ms)}' for stage, ms in bar.medians)}"
@@ -78,11 +83,11 @@ def stage_chart(name: str, title: str, bars: Sequence[Stages]) -> str:
     )
     return "\n".join(
         [
-            chart_head(name, title, f"medians in milliseconds; {said}", WIDTH, bottom + 44),
+            chart_head(name, title, f"medians in milliseconds; {said}", WIDTH, plot.bottom + 44),
             *_legend(names),
-            *_grid(axis, top, bottom),
-            *(part for row, bar in enumerate(bars) for part in _bar(axis, bar, top + row * _STEP)),
-            text(WIDTH / 2, bottom + 40, "milliseconds, medians", "middle", INK),
+            *_grid(axis, plot),
+            *(part for row, bar in enumerate(bars) for part in _bar(axis, bar, plot.top + row * _STEP)),
+            text(WIDTH / 2, plot.bottom + 40, "milliseconds, medians", "middle", INK),
             "</svg>",
         ]
     )
@@ -96,10 +101,8 @@ def _legend(names: Sequence[str]) -> Iterator[str]:
         px += 30 + text_width(name)
 
 
-def _grid(axis: Axis, top: float, bottom: float) -> Iterator[str]:
-    for tick in axis.ticks:
-        px = axis.place(tick)
-        yield path([(px, top), (px, bottom)], GRID) + text(px, bottom + 18, f"{tick:g}", "middle")
+def _grid(axis: Axis, plot: Box) -> Iterator[str]:
+    return (tick_below(axis, tick, plot, f"{tick:g}", 18) for tick in axis.ticks)
 
 
 def _bar(axis: Axis, bar: Stages, top: float) -> Iterator[str]:
@@ -129,13 +132,8 @@ def latency_histogram(name: str, title: str, timing: Timing) -> str:
     middle = (plot.left + plot.right) / 2
     parts = [
         chart_head(name, title, words, WIDTH, plot.bottom + (66 if beyond else 46)),
-        *_grid(x, plot.top, plot.bottom),
-        *(
-            path([(plot.left, y.place(tick)), (plot.right, y.place(tick))], GRID)
-            + text(plot.left - 6, y.place(tick) + 5, f"{tick:g}", "end")
-            for tick in y.ticks
-            if tick == int(tick)
-        ),
+        *_grid(x, plot),
+        *(tick_beside(y, tick, plot, f"{tick:g}", 6) for tick in y.ticks if tick == int(tick)),
         *_columns(x, y, counts, edges),
         *_percentiles(x, plot, timing),
         text(middle, plot.bottom + 40, f"milliseconds; {timing.count:,} measured", "middle", INK),

@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 
-from edgesim.bench_figures import Load, Query, Startup, Timing
+from edgesim.bench_figures import Query, Startup, Timing
 from edgesim.bench_report import BenchReport
 
 # Student's t of 4 degrees of freedom, two-sided 95 %: the fewest that five windows a side can have, when all
@@ -16,14 +16,6 @@ _T = 2.776
 # Windows of one run lie nearer to each other than two runs do: the memory's layout and the clock differ. A
 # change below this share is called noise however still the windows are. Our choice, see docs/bench.md.
 RUN_TO_RUN = 0.10
-_STARTUP = {
-    "process": "start: Python",
-    "imports": "start: imports",
-    "load": "start: model load",
-    "first_inference": "start: first inference",
-    "total": "start: total",
-}
-_STAGES = ("decode", "preprocess", "inference", "search", "total")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,18 +84,18 @@ def compare(before: BenchReport, after: BenchReport) -> Comparison:
 
 def figures(report: BenchReport) -> Iterator[tuple[str, Figure]]:
     """Yield the name of each figure of a report, and the figure."""
-    yield from _startup_figures(report.startup)
+    yield from _stages("start", report.startup)
     for query in report.queries:
-        yield from _query_figures(query)
+        yield from _stages(f"{query.megapixels:g} megapixels", query)
     for row in report.engines:
         if row.inference is not None:
             yield (
                 f"{row.engine}, {row.precision}, threads {row.threads}",
                 _of_timing(row.inference),
             )
-    for load in (report.burst, report.sustained):
-        if load is not None:
-            yield f"{load.kind} load", _of_load(load)
+    for load in report.loads:
+        windows = tuple(window.per_second for window in load.windows)
+        yield f"{load.kind} load", Figure(unit="1/s", value=statistics.median(windows), windows=windows)
     yield "memory: peak", Figure(unit="MiB", value=report.memory.peak_mib)
     yield "memory: steady", Figure(unit="MiB", value=report.memory.steady_mib)
     for file in report.bundle.files:
@@ -111,25 +103,13 @@ def figures(report: BenchReport) -> Iterator[tuple[str, Figure]]:
             yield f"file: {file.name}", Figure(unit="bytes", value=file.bytes)
 
 
-def _startup_figures(startup: Startup) -> Iterator[tuple[str, Figure]]:
-    for stage, name in _STARTUP.items():
-        yield name, _of_timing(getattr(startup, stage))
-
-
-def _query_figures(query: Query) -> Iterator[tuple[str, Figure]]:
-    for stage in _STAGES:
-        timing: Timing | None = getattr(query, stage)
-        if timing is not None:
-            yield f"{query.megapixels:g} megapixels: {stage}", _of_timing(timing)
+def _stages(name: str, of: Startup | Query) -> Iterator[tuple[str, Figure]]:
+    for stage, timing in {**of.stages, "total": of.total}.items():
+        yield f"{name}: {stage}", _of_timing(timing)
 
 
 def _of_timing(timing: Timing) -> Figure:
     return Figure(unit="ms", value=statistics.median(timing.windows_ms), windows=timing.windows_ms)
-
-
-def _of_load(load: Load) -> Figure:
-    windows = tuple(window.per_second for window in load.windows)
-    return Figure(unit="1/s", value=statistics.median(windows), windows=windows)
 
 
 def _change(name: str, before: Figure, after: Figure) -> Change:
@@ -201,11 +181,4 @@ def _shown(value: object) -> str:
 
 def held_back(report: BenchReport) -> tuple[str, ...]:
     """Return what held the chip back during the loads, as far as the board tells: see `BoardState.flags`."""
-    flags = [
-        flag
-        for load in (report.burst, report.sustained)
-        if load is not None
-        for window in load.windows
-        for flag in window.board.flags or ()
-    ]
-    return tuple(dict.fromkeys(flags))
+    return tuple(dict.fromkeys(flag for load in report.loads for flag in load.held_back or ()))

@@ -60,6 +60,16 @@ class Startup:
     first_inference: Timing
     total: Timing
 
+    @property
+    def stages(self) -> dict[str, Timing]:
+        """What the total consists of, by name."""
+        return {
+            "Python": self.process,
+            "imports": self.imports,
+            "model load": self.load,
+            "first inference": self.first_inference,
+        }
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Query:
@@ -85,6 +95,12 @@ class Query:
     inference: Timing
     search: Timing | None
     total: Timing
+
+    @property
+    def stages(self) -> dict[str, Timing]:
+        """What the total consists of, by name."""
+        stages = {"decode": self.decode, "preprocess": self.preprocess, "inference": self.inference}
+        return stages if self.search is None else {**stages, "search": self.search}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -216,3 +232,9 @@ class Load:
     def __post_init__(self) -> None:
         if not self.windows or min(window.per_second for window in self.windows) <= 0:
             raise ValueError("expected windows, with a per_second above 0")
+
+    @property
+    def held_back(self) -> tuple[str, ...] | None:
+        """What held the chip back meanwhile, see `BoardState.flags`; None if the board does not tell."""
+        told = [window.board.flags for window in self.windows if window.board.flags is not None]
+        return tuple(dict.fromkeys(flag for flags in told for flag in flags)) if told else None

@@ -15,7 +15,7 @@ from edgesim.bench_charts import (
 )
 from edgesim.bench_figures import EngineRow, Load, Memory, Startup, Timing
 from edgesim.bench_report import BenchReport, Verdict
-from edgesim.bench_time_charts import clocks, held_back, is_told, load_chart, memory_chart, temperatures
+from edgesim.bench_time_charts import clocks, is_told, load_chart, memory_chart, temperatures
 from edgesim.html_page import html_page
 
 _STYLE = """
@@ -58,7 +58,7 @@ def bench_page(report: BenchReport) -> str:
         "<h2>Memory</h2>",
         *_memory(report.memory, report.verdicts),
         "<h2>Under load</h2>",
-        *_loads([load for load in (report.burst, report.sustained) if load is not None]),
+        *_loads(report.loads),
     ]
     return html_page(f"{report.bundle.name} on {report.machine.cpu}", _STYLE, parts, width=1000)
 
@@ -225,10 +225,9 @@ def _load_row(load: Load) -> str:
 
 def _board_sentences(load: Load) -> Iterator[str]:
     """Yield what held the chip back, and what the board does not tell."""
-    flags = held_back(load)
-    if flags:
-        yield f"Shaded: {escape(', '.join(flags))}."
-    elif all(window.board.flags is None for window in load.windows):
+    if load.held_back:
+        yield f"Shaded: {escape(', '.join(load.held_back))}."
+    elif load.held_back is None:
         yield "This board does not tell whether something holds its chip back."
     else:
         yield "Nothing held the chip back."

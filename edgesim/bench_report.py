@@ -112,6 +112,11 @@ class BenchReport:
     sustained: Load | None
     verdicts: tuple[Verdict, ...]
 
+    @property
+    def loads(self) -> tuple[Load, ...]:
+        """The loads that were run, burst first."""
+        return tuple(load for load in (self.burst, self.sustained) if load is not None)
+
     def to_json(self) -> str:
         """Return the report as JSON."""
         return json.dumps(

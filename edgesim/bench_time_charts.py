@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from edgesim.bench_charts import WIDTH
 from edgesim.bench_figures import Load, Memory
 from edgesim.chart_labels import Box, Place
-from edgesim.svg import GRID, INK, Axis, chart_head, path, round_axis, text
+from edgesim.svg import BLUE, GRID, INK, VERMILION, Axis, chart_head, path, round_axis, text, tick_beside
 
 _LEFT, _RIGHT = 50, WIDTH - 14
 _MEMORY = Box(_LEFT, 16, _RIGHT, 196)
 _PANEL, _STEP = 104, 146
-_LINE, _LIMIT, _HELD_BACK = "#0072b2", "#d55e00", "#f7e0d0"
+_LINE, _LIMIT, _HELD_BACK = BLUE, VERMILION, "#f7e0d0"
 # Longer than this, time is told in minutes.
 _MINUTES_FROM = 180.0
 
@@ -62,8 +62,8 @@ def load_chart(load: Load) -> str:
     x, unit = _time_axis(last.start_s + last.seconds)
     panels = _panels(load)
     bottom = 10 + _STEP * len(panels)
-    flags = held_back(load)
-    words = f"{load.per_second:.1f} inferences a second; held back by: {', '.join(flags) or 'nothing told'}"
+    flags = ", ".join(load.held_back or ()) or "nothing told"
+    words = f"{load.per_second:.1f} inferences a second; held back by: {flags}"
     parts = [chart_head(load.kind, f"Speed under load, {load.kind}", words, WIDTH, bottom + 30)]
     for number, panel in enumerate(panels):
         top = 34 + number * _STEP
@@ -78,11 +78,6 @@ def load_chart(load: Load) -> str:
             *_curve(x, y, panel.curve),
         ]
     return "\n".join([*parts, text((_LEFT + _RIGHT) / 2, bottom + 24, unit, "middle", INK), "</svg>"])
-
-
-def held_back(load: Load) -> list[str]:
-    """Return what held the chip back during a load, each once."""
-    return list(dict.fromkeys(flag for window in load.windows for flag in window.board.flags or ()))
 
 
 def clocks(load: Load) -> Curve:
@@ -132,10 +127,7 @@ def _time_grid(axis: Axis, top: float, bottom: float, *, numbers: bool = True) -
 
 
 def _levels(axis: Axis, plot: Box) -> Iterator[str]:
-    for tick in axis.ticks:
-        py = axis.place(tick)
-        yield path([(plot.left, py), (plot.right, py)], GRID)
-        yield text(plot.left - 7, py + 5, f"{tick:g}", "end")
+    return (tick_beside(axis, tick, plot, f"{tick:g}", 7) for tick in axis.ticks)
 
 
 def _shades(axis: Axis, load: Load, plot: Box) -> Iterator[str]:

@@ -8,14 +8,25 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from edgesim.chart_labels import Box, Place, text_width
-from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, stepped_axis, text
+from edgesim.svg import (
+    BLUE,
+    INK,
+    MUTED,
+    VERMILION,
+    Axis,
+    chart_head,
+    path,
+    stepped_axis,
+    text,
+    tick_below,
+    tick_beside,
+)
 from edgesim.thresholds import Scores, ScoreSet, Thresholds, roc
 
 _WIDTH, _HEIGHT = 860, 430
 _PLOT = Box(68, 58, _WIDTH - 20, _HEIGHT - 56)
-# Blue and vermilion of the Okabe-Ito palette, which are told apart in every kind of colour blindness; the
-# side of the axis and the words say the same again.
-_MATCH, _NO_MATCH, _UNSURE = "#0072b2", "#d55e00", "#f2f3f5"
+# The side of the axis and the words say the same again.
+_MATCH, _NO_MATCH, _UNSURE = BLUE, VERMILION, "#f2f3f5"
 _BINS = 60
 
 
@@ -39,7 +50,7 @@ def distribution_chart(scores: ScoreSet, thresholds: Thresholds) -> str:
             chart_head("distribution", "Distribution of the scores", description, _WIDTH, _HEIGHT),
             f'<rect x="{low:.1f}" y="{_PLOT.top}" width="{high - low:.1f}" '
             f'height="{_PLOT.bottom - _PLOT.top}" fill="{_UNSURE}"/>',
-            *(_tick(axis, tick, f"{tick:g}") for tick in axis.ticks),
+            *(tick_below(axis, tick, _PLOT, f"{tick:g}") for tick in axis.ticks),
             *_bars(axis, edges, shares[0], middle, -per_share, _MATCH),
             *_bars(axis, edges, shares[1], middle, per_share, _NO_MATCH),
             path([(_PLOT.left, middle), (_PLOT.right, middle)], MUTED),
@@ -70,8 +81,8 @@ def roc_chart(scores: ScoreSet, thresholds: Thresholds) -> str:
     return "\n".join(
         [
             chart_head("roc", "Receiver operating characteristic", description, _WIDTH, _HEIGHT),
-            *(_tick(x, tick, f"{100 * tick:g}") for tick in x.ticks),
-            *(_level(y, tick) for tick in y.ticks),
+            *(tick_below(x, tick, _PLOT, f"{100 * tick:g}") for tick in x.ticks),
+            *(tick_beside(y, tick, _PLOT, f"{100 * tick:g}") for tick in y.ticks),
             path([_PLOT[:2], (_PLOT.left, _PLOT.bottom), _PLOT[2:]], MUTED),
             path(_without_middles(corners), _MATCH, 2),
             *_point(scores, thresholds.upper, x, y, "match from", below=True),
@@ -138,18 +149,6 @@ def _thresholds(axis: Axis, thresholds: Thresholds) -> Iterator[str]:
         anchor, aside = ("start", 6) if turned else ("end", -6)
         yield path([(px, row - 12), (px, _PLOT.bottom)], INK, 1.5)
         yield text(px + aside, row, words, anchor, INK)
-
-
-def _tick(axis: Axis, tick: float, words: str) -> str:
-    px = axis.place(tick)
-    line = path([(px, _PLOT.top), (px, _PLOT.bottom)], GRID)
-    return line + text(px, _PLOT.bottom + 21, words, "middle")
-
-
-def _level(axis: Axis, tick: float) -> str:
-    py = axis.place(tick)
-    line = path([(_PLOT.left, py), (_PLOT.right, py)], GRID)
-    return line + text(_PLOT.left - 9, py + 5, f"{100 * tick:g}", "end")
 
 
 def _accepted(scores: ScoreSet, threshold: float) -> tuple[float, float]:

@@ -8,15 +8,26 @@ from html import escape
 
 from edgesim.chart_labels import Box, Label, Place, place_labels, shortened, text_width
 from edgesim.size_quality import Point, pareto_front
-from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, stepped_axis, text
+from edgesim.svg import (
+    BLUE,
+    INK,
+    MUTED,
+    VERMILION,
+    Axis,
+    chart_head,
+    path,
+    stepped_axis,
+    text,
+    tick_below,
+    tick_beside,
+)
 
 _WIDTH, _HEIGHT = 860, 480
 _PLOT = Box(68, 44, _WIDTH - 20, _HEIGHT - 60)
 # Where names may stand: off the axes.
 _ROOM = Box(_PLOT.left + 4, _PLOT.top - 10, _PLOT.right, _PLOT.bottom - 4)
-# Vermilion and blue of the Okabe-Ito palette, which are told apart in every kind of colour blindness; shape
-# and filling say the same again.
-_THIS, _OTHER = "#d55e00", "#0072b2"
+# Shape and filling say the same again.
+_THIS, _OTHER = VERMILION, BLUE
 _RADIUS = 8.0
 _UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"), (1, "B"))
 
@@ -98,19 +109,11 @@ def _stairs(corners: list[Place]) -> list[Place]:
 
 
 def _axes(x: Axis, y: Axis) -> str:
-    parts = []
-    for tick in x.ticks:
-        px = x.place(tick)
-        parts.append(path([(px, _PLOT.top), (px, _PLOT.bottom)], GRID))
-        parts.append(text(px, _PLOT.bottom + 21, _size(tick), "middle"))
-    for tick in y.ticks:
-        py = y.place(tick)
-        parts.append(path([(_PLOT.left, py), (_PLOT.right, py)], GRID))
-        parts.append(text(_PLOT.left - 9, py + 5, f"{tick:g}", "end"))
     centre, middle = (_PLOT.left + _PLOT.right) / 2, (_PLOT.top + _PLOT.bottom) / 2
     return "\n".join(
         [
-            *parts,
+            *(tick_below(x, tick, _PLOT, _size(tick)) for tick in x.ticks),
+            *(tick_beside(y, tick, _PLOT, f"{tick:g}") for tick in y.ticks),
             path([_PLOT[:2], (_PLOT.left, _PLOT.bottom), _PLOT[2:]], MUTED),
             text(centre, _HEIGHT - 12, "model file (bytes, logarithmic; 1 kB = 1,000 bytes)", "middle", INK),
             f'<g transform="rotate(-90 16 {middle})">'

@@ -7,10 +7,12 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from edgesim.chart_labels import Place
+from edgesim.chart_labels import Box, Place
 
 # Of what is to be read, of what explains it, and of the lines behind it.
 INK, MUTED, GRID = "#1c2026", "#575e67", "#e3e6ea"
+# Of the Okabe-Ito palette, which are told apart in every kind of colour blindness.
+BLUE, SKY_BLUE, VERMILION, GREEN = "#0072b2", "#56b4e9", "#d55e00", "#009e73"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,20 @@ def text(px: float, py: float, words: str, anchor: str, colour: str = MUTED, bol
         f'<text x="{px:.1f}" y="{py:.1f}" text-anchor="{anchor}" fill="{colour}"{weight}>'
         f"{escape(words)}</text>"
     )
+
+
+def tick_below(axis: Axis, tick: float, plot: Box, words: str, gap: float = 21) -> str:
+    """Return a horizontal axis's tick: a line across the plot, and its words `gap` pixels below."""
+    px = axis.place(tick)
+    line = path([(px, plot.top), (px, plot.bottom)], GRID)
+    return f"{line}\n{text(px, plot.bottom + gap, words, 'middle')}"
+
+
+def tick_beside(axis: Axis, tick: float, plot: Box, words: str, gap: float = 9) -> str:
+    """Return a vertical axis's tick: a line across the plot, and its words `gap` pixels to the left."""
+    py = axis.place(tick)
+    line = path([(plot.left, py), (plot.right, py)], GRID)
+    return f"{line}\n{text(plot.left - gap, py + 5, words, 'end')}"
 
 
 def stepped_axis(low: float, high: float, step: float, start: float, end: float) -> Axis:

@@ -127,6 +127,8 @@ def test_what_held_a_board_back_is_told_once():
         "clock capped",
     )
     assert held_back(a_report(burst=a_load(1.0, board=silent))) == ()
+    assert a_load(1.0, board=silent).held_back is None
+    assert dataclasses.replace(a_load(1.0), before=hot).held_back == ()
 
 
 def test_the_value_compared_is_the_median_of_the_windows():

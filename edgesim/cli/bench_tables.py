@@ -10,7 +10,7 @@ from edgesim.cli.tables import format_table
 
 if TYPE_CHECKING:
     from edgesim.bench_comparison import Change, Comparison
-    from edgesim.bench_figures import BoardState, EngineRow, Load, Timing
+    from edgesim.bench_figures import EngineRow, Load, Timing
     from edgesim.bench_report import BenchReport
 
 _TIMING_COLUMNS = ("times", "p50", "p90", "p99", "sd", "per second")
@@ -25,7 +25,7 @@ def report_text(report: BenchReport) -> str:
         _queries(report),
         _engines(report),
         f"memory: peak {report.memory.peak_mib:.1f} MiB, steady {report.memory.steady_mib:.1f} MiB",
-        *(_load(load) for load in (report.burst, report.sustained) if load is not None),
+        *map(_load, report.loads),
         *([_verdicts(report)] if report.verdicts else []),
         *([benchmark_model_lines(best)] if best is not None else []),
     ]
@@ -52,32 +52,22 @@ def _facts(report: BenchReport) -> str:
 
 
 def _startup(report: BenchReport) -> str:
-    stages = report.startup
-    rows = [
-        ("Python", stages.process),
-        ("imports", stages.imports),
-        ("model load", stages.load),
-        ("first inference", stages.first_inference),
-        ("total", stages.total),
-    ]
+    startup = report.startup
     return format_table(
-        (f"start of a process, ms of {stages.total.count}", "median", "min", "max"),
-        [(name, _ms(timing.p50_ms), _ms(timing.min_ms), _ms(timing.max_ms)) for name, timing in rows],
+        (f"start of a process, ms of {startup.total.count}", "median", "min", "max"),
+        [
+            (name, _ms(timing.p50_ms), _ms(timing.min_ms), _ms(timing.max_ms))
+            for name, timing in {**startup.stages, "total": startup.total}.items()
+        ],
     )
 
 
 def _queries(report: BenchReport) -> str:
-    rows = []
-    for query in report.queries:
-        stages = {
-            "decode": query.decode,
-            "preprocess": query.preprocess,
-            "inference": query.inference,
-            "search": query.search,
-            "total": query.total,
-        }
-        photo = f"{query.megapixels:g} megapixels"
-        rows += [(photo, name, *_timing(timing)) for name, timing in stages.items() if timing is not None]
+    rows = [
+        (f"{query.megapixels:g} megapixels", name, *_timing(timing))
+        for query in report.queries
+        for name, timing in {**query.stages, "total": query.total}.items()
+    ]
     return format_table(("query with a JPEG", "stage, ms", *_TIMING_COLUMNS), rows)
 
 
@@ -117,7 +107,8 @@ def _board(load: Load) -> str:
     states = [load.before, *(window.board for window in load.windows)]
     clock = _course([state.clock_mhz for state in states], "MHz")
     temperature = _course([state.temperature_c for state in states], "°C")
-    return f"clock {clock}; temperature {temperature}; held back: {_held_back(states)}"
+    held_back = "not told" if load.held_back is None else ", ".join(load.held_back) or "no"
+    return f"clock {clock}; temperature {temperature}; held back: {held_back}"
 
 
 def _course(values: Sequence[float | None], unit: str) -> str:
@@ -126,13 +117,6 @@ def _course(values: Sequence[float | None], unit: str) -> str:
     if not told:
         return "not told"
     return f"{told[0]:.0f} to {told[-1]:.0f} {unit} ({min(told):.0f} to {max(told):.0f})"
-
-
-def _held_back(states: Sequence[BoardState]) -> str:
-    told = [state.flags for state in states if state.flags is not None]
-    if not told:
-        return "not told"
-    return ", ".join(dict.fromkeys(flag for flags in told for flag in flags)) or "no"
 
 
 def _verdicts(report: BenchReport) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgesim.cli.study import spread
 from edgesim.html_page import html_page
-from edgesim.svg import GRID, INK, MUTED, Axis, chart_head, path, text
+from edgesim.svg import GRID, INK, MUTED, SKY_BLUE, Axis, chart_head, path, text
 
 # Row of a study -> its name on the page, and where its negatives come from.
 _ROWS = {
@@ -22,8 +22,8 @@ _ROWS = {
 _METRICS = {"micro_ap": "micro-AP", "recall_at_p90": "recall@P90", "recall_at_1": "recall@1"}
 
 _WIDTH, _LEFT, _TOP, _STEP, _BAR = 760, 178, 34, 46, 24
-# Sky blue of the Okabe-Ito palette, pale enough for the lines on it, and grey; the names say the same again.
-_QK, _OTHER = "#56b4e9", "#b3bbc4"
+# Pale enough for the lines on them; the names say the same again.
+_QK, _OTHER = SKY_BLUE, "#b3bbc4"
 
 _STYLE = """
 p { margin: .2rem 0; color: #575e67 }

@@ -95,7 +95,7 @@ class TrainingConfig:
         distillation_share: a, weight of the teacher's answers against the labels', 0..1.
         distillation_temperature: tau, divides both encoders' cosines where they are compared.
         start: `copy`, `similar`, or the run whose encoder the training starts from: fine-tuning to classes
-            (edgesim.training.fine_tuning), or `loss = "qk"` with its weights.
+            (edgesim.training.fine_tuning), or with `positives = "views"` going on with its weights.
         validation: share of the images not held out that decides when fine-tuning ends.
         patience: epochs without a better validation after which fine-tuning ends; 0: none.
         holdout: share of a folder's images kept for the measurement at the end.

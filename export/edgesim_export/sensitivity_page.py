@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from html import escape
 
 from edgesim.chart_labels import shortened, text_width
-from edgesim.svg import GRID, INK, MUTED, Axis, path, text
+from edgesim.svg import BLUE, GRID, INK, MUTED, VERMILION, Axis, path, text
 from edgesim_export.sensitivity import Sensitivity
 
-# Blue and vermilion of the Okabe-Ito palette, which are told apart in every kind of colour blindness.
-_ALONE, _SAVED = "#0072b2", "#d55e00"
+_ALONE, _SAVED = BLUE, VERMILION
 _WIDTH, _TOP, _ROW, _BAR = 860, 46, 34, 11
 _RIGHT = _WIDTH - 90
 _STYLE = (

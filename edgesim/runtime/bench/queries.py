@@ -42,7 +42,7 @@ class QueryStages:
         self.embedding = np.empty(0, dtype=np.float32)
         self.matches: list[Match] = []
 
-    def answer(self, content: bytes) -> tuple[float, float, float, float, float]:
+    def answer(self, content: bytes) -> tuple[float, ...]:
         """Answer one query; return the milliseconds of decode, preprocess, inference, search, and of all."""
         size = self._spec.input_size
         start = time.perf_counter()
@@ -62,8 +62,7 @@ class QueryStages:
             end - embedded,
             end - start,
         )
-        decode, preprocess, inference, search, total = (seconds * 1000 for seconds in stages)
-        return decode, preprocess, inference, search, total
+        return tuple(seconds * 1000 for seconds in stages)
 
 
 def measure_query(stages: QueryStages, photo: Photo, seconds: float) -> Query:

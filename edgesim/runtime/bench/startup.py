@@ -32,8 +32,7 @@ def measure_startup(bundle: str, engine: str, threads: int) -> Startup:
         ChildError: a process failed.
     """
     runs = [_run(bundle, engine, threads) for _ in range(RUNS + 1)][1:]
-    stages = ("process", "imports", "load", "first_inference", "total")
-    return Startup(**{stage: summarise([[run[stage]] for run in runs]) for stage in stages})
+    return Startup(**{stage: summarise([[run[stage]] for run in runs]) for stage in runs[0]})
 
 
 def _run(bundle: str, engine: str, threads: int) -> dict[str, float]:

@@ -51,12 +51,12 @@ def _verdict(
 ) -> Verdict:
     """Return a verdict; with `missing`, what the measurement lacks, only an excess counts."""
     within = value <= limit
-    unknown = within and missing is not None
+    lacking = missing if within else None
     return Verdict(
         budget=budget,
         value=value,
         limit=limit,
         unit=unit,
-        passed=None if unknown else within,
-        note=missing if unknown and missing is not None else note,
+        passed=None if lacking else within,
+        note=lacking or note,
     )

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from bench_copy_detection import Measurement
-from copy_benchmark import make_plan
-from copy_peers import RunEncoder
-from copy_tables import ablation_table
+from copy_detection.benchmark import make_plan
+from copy_detection.peers import RunEncoder
 from harness import describe_machine, write_result
 from heldout_split import image_names, split
+from pages.copy_detection import ablation_table
 
 from edgesim.models.zoo import encoder_values
 from edgesim.settings import build, read_toml

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from growth import fit_line
 from harness import describe_machine, machine_line, markdown_table, milliseconds, write_result
 from search.vectors import near
+from soak.growth import fit_line
 
 from edgesim.builtin import bundle_folder
 from edgesim.bundle import Bundle

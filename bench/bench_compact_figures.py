@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from compact_tables import figures_table, latency_table
+from encoder_costs.interpreters import TfliteModel, invocation
 from harness import RESULTS, describe_machine, ratio_in_turn, time_in_turn, write_result
-from interpreters import TfliteModel, invocation
 from numpy.typing import NDArray
+from pages.compact_encoder import figures_table, latency_table
 from tqdm import tqdm
 
 from edgesim.bundle import MODEL_FILES

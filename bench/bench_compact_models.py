@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from compact_tables import models_table
 from harness import describe_machine, write_result
+from pages.compact_encoder import models_table
 from tqdm import tqdm
 
 from edgesim.model_spec import ModelSpec

@@ -20,8 +20,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from compact_tables import ablations_table, compared_table
 from harness import RESULTS, describe_machine, write_result
+from pages.compact_encoder import ablations_table, compared_table
 from tqdm import tqdm
 
 DATASETS = ("mnist", "fashion_mnist", "cifar10")

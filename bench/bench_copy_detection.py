@@ -4,11 +4,11 @@
         [--peers FOLDER] [--sscd ONNX] [--hashes] [--parts mild lookalikes stacked]
         [--reference-encoder copy|similar|FOLDER] [--limit N]
 
-SETS is a folder of images; copy_benchmark.py says what is made of it. The distilled SSCD and the TFLite
-models must be obtained by the user. Each part gives micro-AP, recall at 90 % precision and recall@1, with the
-plain similarity and with normalised scores; and one inference is timed, all encoders in turn. Results go to
-bench/results/copy/detection.json: what is measured anew replaces that encoder's figures only. With --limit,
-or on a folder without the image sets, nothing is written.
+SETS is a folder of images; copy_detection/benchmark.py says what is made of it. The distilled SSCD and the
+TFLite models must be obtained by the user. Each part gives micro-AP, recall at 90 % precision and recall@1,
+with the plain similarity and with normalised scores; and one inference is timed, all encoders in turn.
+Results go to bench/results/copy/detection.json: what is measured anew replaces that encoder's figures only.
+With --limit, or on a folder without the image sets, nothing is written.
 """
 
 from __future__ import annotations
@@ -22,11 +22,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from copy_benchmark import Part, Plan, describe, load_picture, make_plan, query_picture, read_settings
-from copy_peers import CopyEncoder, add_arguments, open_encoders, open_own
-from copy_scores import embed_all, scores
-from copy_tables import DETECTION, labels_table, latency_table, part_table
+from copy_detection.benchmark import (
+    Part,
+    Plan,
+    describe,
+    load_picture,
+    make_plan,
+    query_picture,
+    read_settings,
+)
+from copy_detection.peers import CopyEncoder, add_arguments, open_encoders, open_own
+from copy_detection.scores import embed_all, scores
 from harness import RESULTS, describe_machine, machine_line, ratio_in_turn, time_in_turn, write_result
+from pages.copy_detection import DETECTION, labels_table, latency_table, part_table
 
 from edgesim.errors import EdgesimError, UsageError
 

@@ -5,7 +5,7 @@
 Photos of FOLDER, by default those that scikit-image and scikit-learn bring, are enlarged to 0.3, 2 and 12
 megapixels (camera_photos.py). Each round does everything in turn with every photo; files in the page cache,
 one thread, an index of 10,000 entries. Then whole processes. The result goes to bench/results/decode.json,
-and by decode_tables.py into docs/image-decoding.md.
+and by doc_tables.py into docs/image-decoding.md.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ from arm.guest import Guest
 from arm.in_guest import DONE
 from arm.root import PYTHON_PACKAGES, cache_folder, unpacked_root
 from arm.setting import describe_emulation
-from encoder_tables import INSTRUCTIONS, instructions_table
 from harness import write_result
 from latency.in_guest import START
+from pages.encoders import INSTRUCTIONS, instructions_table
 
 from edgesim.builtin import ENCODERS
 from edgesim.engines import ENGINES

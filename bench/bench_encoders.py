@@ -7,8 +7,8 @@ One thread, engine alone: LiteRT for TFLite files, onnxruntime for ONNX files, b
 turn, so that a change of the machine's speed meets all of them; ratios to `copy` are medians over the rounds,
 of the same engine. "Whole" is from a decoded picture of 500x375 to an embedding, resizing included. Achieved
 multiply-accumulates a second stand beside what a large matrix product reaches in the same engine and
-arithmetic (ceilings.py). efficientnet_file.py makes the files of EfficientNet-Lite0. The result goes to
-bench/results/encoders.json; encoder_tables.py joins it with what bench_copy_detection.py measured.
+arithmetic (encoder_costs/ceilings.py). efficientnet_file.py makes the files of EfficientNet-Lite0. The result
+goes to bench/results/encoders.json; pages/encoders.py joins it with what bench_copy_detection.py measured.
 """
 
 from __future__ import annotations
@@ -24,35 +24,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ceilings import BUFFERS, SIDE, product_files
-from copy_peers import CopyEncoder, add_arguments, open_encoders
-from encoder_rows import ENCODERS, OURS, ours_for
-from encoder_tables import cost_table, speed_table
+from copy_detection.peers import CopyEncoder, add_arguments, open_encoders
+from encoder_costs.ceilings import BUFFERS, SIDE, product_files
+from encoder_costs.interpreters import invocation
+from encoder_costs.model_costs import file_cost
+from encoder_costs.peak_memory import PICTURE
+from encoder_costs.rows import ENCODERS, OURS, ours_for
 from harness import describe_machine, machine_line, ratio_in_turn, time_in_turn, write_result
-from interpreters import invocation
-from model_costs import file_cost
-from peak_memory import PICTURE
+from pages.encoders import cost_table, speed_table
 from PIL import Image
 from tqdm import tqdm
 
 from edgesim.errors import EdgesimError, UsageError
 
-CHILD = Path(__file__).with_name("peak_memory.py")
+BENCH = Path(__file__).parent
 CHILDREN, PRODUCT_ROUNDS = 3, 20
 _WHOLE = "whole "
 ENGINES = {".tflite": "litert", ".onnx": "onnxruntime"}
 HASH_PACKAGES = {"pHash": "imagehash", "PDQ": "pdqhash", "PDQ, 8 flips and rotations": "pdqhash"}
 # What every process has that uses the engine.
 IMPORTS = {
-    "litert": ("numpy", "interpreters", "ai_edge_litert.interpreter"),
-    "onnxruntime": ("numpy", "interpreters", "onnxruntime"),
+    "litert": ("numpy", "encoder_costs.interpreters", "ai_edge_litert.interpreter"),
+    "onnxruntime": ("numpy", "encoder_costs.interpreters", "onnxruntime"),
 }
 
 
 def peak_mib(*arguments: str | Path | int) -> float:
     """Return the median peak of a few processes of peak_memory.py."""
-    command = [sys.executable, str(CHILD), *map(str, arguments)]
-    runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(CHILDREN)]
+    command = [sys.executable, "-m", "encoder_costs.peak_memory", *map(str, arguments)]
+    runs = [
+        subprocess.run(command, cwd=BENCH, capture_output=True, text=True, check=True)
+        for _ in range(CHILDREN)
+    ]
     return round(statistics.median(float(run.stdout) for run in runs), 1)
 
 
@@ -100,7 +103,7 @@ def describe(encoder: CopyEncoder) -> dict[str, Any]:
         "arithmetic": cost.arithmetic,
         "macs": cost.macs,
         "moved_bytes": cost.moved_bytes,
-        "peak_mib": peak_mib("run", encoder.path, encoder.side),
+        "peak_mib": peak_mib("run", encoder.path.resolve(), encoder.side),
     }
 
 

@@ -27,8 +27,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from end_to_end_tables import NAME, end_to_end_table
 from harness import RESULTS, describe_machine, run_process, write_result
+from pages.end_to_end import NAME, end_to_end_table
 
 BENCH = Path(__file__).parent
 PROGRAMS = BENCH / "end_to_end"
@@ -209,8 +209,8 @@ def main() -> None:
     cores, rows = os.sched_getaffinity(0), []
     with tempfile.TemporaryDirectory() as work:
         # In a process of its own, see harness.run_process.
-        make = [sys.executable, str(BENCH / "end_to_end_queries.py"), str(args.folder), work]
-        if subprocess.run([*make, "--count", str(args.queries)], check=False).returncode:
+        make = [sys.executable, "-m", "end_to_end.queries", str(args.folder.resolve()), work]
+        if subprocess.run([*make, "--count", str(args.queries)], cwd=BENCH, check=False).returncode:
             sys.exit(1)
         for photo in args.folder.glob("*.jpg"):
             photo.read_bytes()

@@ -23,8 +23,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from compact_tables import fine_tuning_table
 from harness import RESULTS, describe_machine, write_result
+from pages.compact_encoder import fine_tuning_table
 
 from edgesim.builtin import DEFAULT_ENCODER
 from edgesim.files import find_images

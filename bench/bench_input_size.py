@@ -16,11 +16,11 @@ from pathlib import Path
 
 from bench_copy_detection import Measurement
 from bench_similar import accuracies, gallery_and_queries
-from copy_benchmark import make_plan
-from copy_peers import RunEncoder
-from copy_tables import input_size_table
+from copy_detection.benchmark import make_plan
+from copy_detection.peers import RunEncoder
 from harness import describe_machine, write_result
 from heldout_split import image_names
+from pages.copy_detection import input_size_table
 
 from edgesim.builtin import checkpoint_path
 

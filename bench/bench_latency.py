@@ -14,8 +14,8 @@ import json
 import math
 from typing import Any
 
-from encoder_tables import INSTRUCTIONS
 from harness import RESULTS, write_result
+from pages.encoders import INSTRUCTIONS
 
 from edgesim.engines import ENGINES
 from edgesim.latency_data import LatencyData, load_latency_data

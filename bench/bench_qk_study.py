@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from copy_tables import study_table
 from harness import describe_machine, write_result
+from pages.copy_detection import study_table
 
 from edgesim.cli.study import study
 

@@ -8,9 +8,9 @@ scikit-learn whose sides have at least four times the pixels of each encoder's a
 decoded at whole size, and at the smallest scale that leaves 4, 2 (what edgesim does) or 1 times the
 encoder's side. For comparison the photo is saved once more as JPEG of quality 90 and decoded at whole size.
 
-Then copies with two mild edits each (copy_edits.py) are looked up among the 2-megapixel photos and all
-other held-out images, both sides decoded in both ways. The result goes to
-bench/results/reduced_decode.json, and by decode_tables.py into docs/image-decoding.md.
+Then copies with two mild edits each (copy_detection/edits.py) are looked up among the 2-megapixel photos and
+all other held-out images, both sides decoded in both ways. The result goes to
+bench/results/reduced_decode.json, and by doc_tables.py into docs/image-decoding.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from camera_photos import enlarge, jpeg
-from copy_edits import apply_edits, draw_stack
+from copy_detection.edits import apply_edits, draw_stack
 from harness import describe_machine, write_result
 from heldout_split import of_set
 from numpy.typing import NDArray

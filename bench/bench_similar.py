@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from copy_benchmark import load_picture
-from copy_peers import CopyEncoder, add_arguments, open_encoders
-from copy_scores import embed_all, predict_versions
-from copy_tables import SIMILAR, similar_table
+from copy_detection.benchmark import load_picture
+from copy_detection.peers import CopyEncoder, add_arguments, open_encoders
+from copy_detection.scores import embed_all, predict_versions
 from harness import RESULTS, describe_machine, machine_line, write_result
 from heldout_split import image_names, of_set
+from pages.copy_detection import SIMILAR, similar_table
 
 from edgesim.errors import EdgesimError, InputError
 

@@ -31,10 +31,10 @@ from typing import Any
 
 import numpy as np
 from bench_cli import draw_photos, edgesim_command
-from growth import fit_growth
 from harness import describe_machine, machine_line, write_result
-from soak_oracle import FloatArray, Oracle
-from soak_tables import growth_table, soak_line
+from pages.soak import growth_table, soak_line
+from soak.growth import fit_growth
+from soak.oracle import FloatArray, Oracle
 
 from edgesim.metrics import l2_normalise
 from edgesim.runtime.bench.resident import resident_mib

@@ -1,46 +1,29 @@
-"""Tables between the markers of pages of docs/, and pictures, from bench/results: written, or checked.
+"""Tables between the markers of pages of docs/ and of README.md, and pictures, from bench/results.
 
-    python bench/doc_tables.py [--check]
+    python bench/doc_tables.py [PAGE ...] [--check]
 
-does all pages: those in `PAGES` of every *_tables.py, each of which does its own when it is run itself.
+writes those of all pages that the modules in pages/ name, or of the pages named, such as encoders.md; with
+--check it says which differ.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import argparse
 import importlib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from harness import RESULTS, machine_line
+from harness import RESULTS
+from pages.page import Page, Tables
 
-from edgesim.errors import EdgesimError
+from edgesim.errors import EdgesimError, UsageError
 
-DOCS = Path(__file__).parent.parent / "docs"
-# A table's name, or a picture's file -> the file in bench/results that it is made of, without .json, and what
-# makes it.
-Tables = Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]]
+BENCH = Path(__file__).parent
+DOCS = BENCH.parent / "docs"
 _PLACE = r"(<!-- table: {name} -->\n).*?(<!-- end -->)"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Page:
-    """A page with tables, and its pictures.
-
-    Attributes:
-        title: its file, as seen from docs/.
-        script: the file in bench/ that names it.
-        tables, pictures: see `Tables`.
-    """
-
-    title: str
-    script: str
-    tables: Tables
-    pictures: Tables = dataclasses.field(default_factory=dict)
 
 
 def filled(page: str, tables: Tables, title: str, results: Path = RESULTS) -> str:
@@ -58,49 +41,62 @@ def filled(page: str, tables: Tables, title: str, results: Path = RESULTS) -> st
     return page
 
 
-def measured_on(result: Mapping[str, Any]) -> str:
-    """Return what a result was measured on, as a sentence."""
-    return f"{machine_line(result['machine'])}."
+def write(page: Page, *, check: bool) -> int:
+    """Write a page's tables and pictures, or return 1, and say so, if they differ."""
+    file = DOCS / page.title
+    status = _write(file, filled(file.read_text(), page.tables, page.title), check)
+    return status | draw(page.pictures, check=check)
 
 
-def main(pages: Iterable[Page]) -> int:
-    """Write tables and pictures of pages of docs/, or with --check say which differ."""
-    status = 0
-    try:
-        for page in pages:
-            file = DOCS / page.title
-            status |= _write(file, filled(file.read_text(), page.tables, page.title), page.script)
-            status |= draw(page.pictures, page.script)
-    except EdgesimError as error:
-        sys.exit(str(error))
-    return status
-
-
-def draw(pictures: Tables, script: str) -> int:
-    """Write pictures, or with --check say whether they differ; one without results is left alone."""
+def draw(pictures: Tables, *, check: bool) -> int:
+    """Write pictures, or return 1, and say so, if they differ; one without results is left alone."""
     status = 0
     for name, (source, picture) in pictures.items():
         results = RESULTS / f"{source}.json"
         if results.exists():
-            status |= _write(DOCS / name, picture(json.loads(results.read_text())), script)
+            status |= _write(DOCS / name, picture(json.loads(results.read_text())), check)
     return status
 
 
-def _write(file: Path, content: str, script: str) -> int:
-    """Write a file, or with --check return 1, and say so, if it has another content."""
-    if "--check" not in sys.argv[1:]:
+def _write(file: Path, content: str, check: bool) -> int:
+    if not check:
         file.write_text(content)
     elif not file.exists() or file.read_text() != content:
-        print(f"{file.name} differs from bench/results; run: python bench/{script}", file=sys.stderr)
+        print(f"{file.name} differs from bench/results; run: python bench/doc_tables.py", file=sys.stderr)
         return 1
     return 0
 
 
 def all_pages() -> list[Page]:
-    """Return the pages that the modules *_tables.py beside this one name."""
-    names = sorted(path.stem for path in Path(__file__).parent.glob("*_tables.py"))
-    return [page for name in names for page in getattr(importlib.import_module(name), "PAGES", ())]
+    """Return the pages that the modules in pages/ name."""
+    names = sorted(path.stem for path in (BENCH / "pages").glob("*.py"))
+    return [page for name in names for page in getattr(importlib.import_module(f"pages.{name}"), "PAGES", ())]
+
+
+def chosen(names: Sequence[str], pages: Iterable[Page]) -> list[Page]:
+    """Return the pages of these file names, or all. Raises `UsageError` for a name that is none of them."""
+    by_name = {Path(page.title).name: page for page in pages}
+    for name in names:
+        if name not in by_name:
+            raise UsageError(f"expected a page with tables, one of {', '.join(sorted(by_name))}; got {name}")
+    return [by_name[name] for name in names or by_name]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help="README.md, or the name of a page of docs/")
+    parser.add_argument("--check", action="store_true", help="write nothing; say which differ")
+    args = parser.parse_args(arguments)
+    status = 0
+    try:
+        for page in chosen(args.pages, all_pages()):
+            status |= write(page, check=args.check)
+    except EdgesimError as error:
+        sys.exit(str(error))
+    return status
 
 
 if __name__ == "__main__":
-    sys.exit(main(all_pages()))
+    sys.exit(main())

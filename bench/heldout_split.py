@@ -4,8 +4,8 @@
 
 SETS holds one folder an image set (bsds500, grocery, ...). Held out are all of bsds500, every grocery test
 photo, and of clothing and of all the rest the CLOTHING and OTHERS images whose path has the lowest SHA-256: a
-choice that nobody made, the same wherever it is made. bench/copy_benchmark.toml says what they serve for.
-With --industrial, all images of the sets of industrial surfaces as well.
+choice that nobody made, the same wherever it is made. bench/copy_detection/benchmark.toml says what they
+serve for. With --industrial, all images of the sets of industrial surfaces as well.
 """
 
 from __future__ import annotations

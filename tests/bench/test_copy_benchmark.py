@@ -6,33 +6,32 @@ import subprocess
 import sys
 from collections import Counter
 
-import copy_benchmark
-import copy_edits
 import heldout_split
 import numpy as np
 import pytest
+from copy_detection import benchmark, edits
 from PIL import Image
 
 from edgesim.errors import InputError
 
-SMALL = copy_benchmark.Settings(
+SMALL = benchmark.Settings(
     seed=1,
     background=4,
     canvases=2,
     parts={
-        "mild": copy_benchmark.PartSettings(
+        "mild": benchmark.PartSettings(
             references={"natural": 4, "others": 6},
             sources={"natural": 2},
             no_match={"others": 3},
             edits=["crop", "grey"],
         ),
-        "lookalikes": copy_benchmark.PartSettings(
+        "lookalikes": benchmark.PartSettings(
             references={"products": 4, "garments": 4, "natural": 2},
             sources={"products": 2, "garments": 2, "natural": 2},
             no_match={"products": 2, "garments": 2, "natural": 2},
             edits=["eighth size", "background"],
         ),
-        "stacked": copy_benchmark.PartSettings(
+        "stacked": benchmark.PartSettings(
             references={"natural": 4, "others": 6},
             sources={"natural": 2},
             no_match={"others": 3},
@@ -75,7 +74,7 @@ def few_heldout(monkeypatch):
 
 @pytest.fixture
 def plan(sets, few_heldout):
-    return copy_benchmark.make_plan(sets, SMALL)
+    return benchmark.make_plan(sets, SMALL)
 
 
 def sources(part, matched):
@@ -123,7 +122,7 @@ def test_counts_of_the_small_benchmark(plan):
 
 
 def test_the_benchmark_asks_what_it_says():
-    settings = copy_benchmark.read_settings()
+    settings = benchmark.read_settings()
     full = {
         name: (
             sum(of.references.values()),
@@ -137,19 +136,19 @@ def test_the_benchmark_asks_what_it_says():
         "lookalikes": (1500, 1800, 720),
         "stacked": (5500, 3000, 1000),
     }
-    assert settings.parts["mild"].edits == list(copy_edits.MILD)
-    assert set(copy_edits.HARD) < set(settings.parts["lookalikes"].edits) < set(copy_edits.EDITS)
+    assert settings.parts["mild"].edits == list(edits.MILD)
+    assert set(edits.HARD) < set(settings.parts["lookalikes"].edits) < set(edits.EDITS)
     assert settings.needed()["others"] == heldout_split.OTHERS
     assert settings.needed()["garments"] <= heldout_split.CLOTHING
 
 
 def test_the_pictures_of_the_first_queries_are_the_same_twice(sets, few_heldout):
     def digest():
-        copy_benchmark.load_picture.cache_clear()
+        benchmark.load_picture.cache_clear()
         found = hashlib.sha256()
-        for part in copy_benchmark.make_plan(sets, SMALL).parts.values():
+        for part in benchmark.make_plan(sets, SMALL).parts.values():
             for query in part.queries[:20]:
-                picture = copy_benchmark.query_picture(sets, query)
+                picture = benchmark.query_picture(sets, query)
                 found.update(repr(picture.size).encode() + picture.tobytes())
         return found.hexdigest()
 
@@ -157,7 +156,7 @@ def test_the_pictures_of_the_first_queries_are_the_same_twice(sets, few_heldout)
 
 
 def test_another_seed_makes_other_pictures(sets, few_heldout, plan):
-    other = copy_benchmark.make_plan(sets, dataclasses.replace(SMALL, seed=2))
+    other = benchmark.make_plan(sets, dataclasses.replace(SMALL, seed=2))
     for name, part in plan.parts.items():
         assert part.references == other.parts[name].references
         seeds = [{query.seed for query in of.queries} for of in (part, other.parts[name])]
@@ -166,7 +165,7 @@ def test_another_seed_makes_other_pictures(sets, few_heldout, plan):
 
 def test_any_folder_serves_in_the_same_proportions(tmp_path):
     write_images(tmp_path, [f"{i}.png" for i in range(20)])
-    plan = copy_benchmark.make_plan(tmp_path, SMALL)
+    plan = benchmark.make_plan(tmp_path, SMALL)
     # 31 images are needed in full: 4 natural, 11 others with 2 canvases, 6 products, 6 garments, 4 to train.
     # Here 20 / 31 of every number, rounded down.
     assert sum(SMALL.needed().values()) == 31
@@ -185,7 +184,7 @@ def test_too_few_images_are_refused(tmp_path):
     write_images(tmp_path, [f"{i}.png" for i in range(5)])
     needed = sum(SMALL.needed().values())
     with pytest.raises(InputError) as refused:
-        copy_benchmark.make_plan(tmp_path, SMALL)
+        benchmark.make_plan(tmp_path, SMALL)
     assert str(refused.value) == (
         f"{tmp_path}: 5 images, too few for the benchmark; it needs {-(-needed // 2)} at least, and {needed} "
         "for its full size"

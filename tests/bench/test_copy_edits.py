@@ -1,8 +1,8 @@
 """The edits of the copy benchmark: made by their seed alone, and as strong as they promise."""
 
-import copy_edits
 import numpy as np
 import pytest
+from copy_detection import edits
 from PIL import Image
 
 SEEDS = range(8)
@@ -20,7 +20,7 @@ IMAGE, OTHER = picture(1), Image.new("RGB", (50, 90), (255, 255, 255))
 
 
 def edited(name, seed, image=IMAGE, other=OTHER):
-    return copy_edits.apply_edits(image, [name], np.random.default_rng(seed), other)
+    return edits.apply_edits(image, [name], np.random.default_rng(seed), other)
 
 
 def share_not(image, colour):
@@ -28,7 +28,7 @@ def share_not(image, colour):
     return float((np.asarray(image) != colour).any(axis=2).mean())
 
 
-@pytest.mark.parametrize("name", copy_edits.EDITS)
+@pytest.mark.parametrize("name", edits.EDITS)
 def test_an_edit_is_a_function_of_picture_and_seed(name):
     before = IMAGE.copy()
     first, again = edited(name, 3), edited(name, 3)
@@ -37,7 +37,7 @@ def test_an_edit_is_a_function_of_picture_and_seed(name):
     assert before == IMAGE
 
 
-@pytest.mark.parametrize("name", [name for name in copy_edits.EDITS if name not in WITHOUT_CHANCE])
+@pytest.mark.parametrize("name", [name for name in edits.EDITS if name not in WITHOUT_CHANCE])
 def test_an_edit_with_chance_in_it_differs_between_seeds(name):
     assert len({edited(name, seed).tobytes() for seed in SEEDS}) > 1
 
@@ -131,10 +131,10 @@ def test_jpeg_10_is_worse_than_any_mild_jpeg():
 
 
 def test_a_stack_is_of_different_mild_edits_in_their_order():
-    order = list(copy_edits.MILD)
+    order = list(edits.MILD)
     drawn = set()
     for seed in range(50):
-        stack = copy_edits.draw_stack(2 + seed % 4, np.random.default_rng(seed))
+        stack = edits.draw_stack(2 + seed % 4, np.random.default_rng(seed))
         places = [order.index(name) for name in stack]
         assert len(stack) == 2 + seed % 4
         assert places == sorted(set(places))
@@ -143,5 +143,5 @@ def test_a_stack_is_of_different_mild_edits_in_their_order():
 
 
 def test_the_chain_is_of_five_mild_edits():
-    assert len(set(copy_edits.CHAIN)) == 5
-    assert set(copy_edits.CHAIN) <= set(copy_edits.MILD)
+    assert len(set(edits.CHAIN)) == 5
+    assert set(edits.CHAIN) <= set(edits.MILD)

@@ -5,9 +5,9 @@ from pathlib import Path
 import copy_failures
 import numpy as np
 import pytest
-from copy_benchmark import Part, Query, query_picture
-from copy_edits import HARD
-from copy_failures import Answer
+from copy_detection.benchmark import Part, Query, query_picture
+from copy_detection.edits import HARD
+from copy_detection.failures import Answer, Problem, answer_all, best_answers, copies, select, sheet_rows
 from PIL import Image
 
 from edgesim.copy_metrics import Predictions
@@ -23,7 +23,7 @@ def test_the_answer_is_the_best_match_and_its_lead_over_the_best_wrong_one():
         scores=np.array([0.9, 0.8, 0.3, 0.75, 0.5, 0.25, 0.5, 0.4]),
     )
     right = {(0, 7), (0, 8), (2, 3), (5, 6), (5, 2)}
-    found = copy_failures.best_answers(predictions, lambda query, match: (query, match) in right)
+    found = best_answers(predictions, lambda query, match: (query, match) in right)
     assert found == [
         Answer(query=0, match=7, score=0.9, margin=pytest.approx(0.6), right=True),
         Answer(query=2, match=4, score=0.75, margin=0, right=False),
@@ -41,22 +41,22 @@ def right(query, score, margin):
 
 def test_confidently_wrong_answers_come_first():
     answers = [wrong(0, 0.5), right(1, 0.99, 0.01), wrong(2, 0.9), wrong(3, 0.7), wrong(4, 0.6)]
-    assert [a.query for a in copy_failures.select(answers, "abcde")] == [2, 3, 4]
+    assert [a.query for a in select(answers, "abcde")] == [2, 3, 4]
 
 
 def test_right_answers_of_least_margin_fill_a_row():
     answers = [right(0, 0.99, 0.5), wrong(1, 0.2), right(2, 0.9, 0.3), right(3, 0.6, 0.1)]
-    assert [a.query for a in copy_failures.select(answers, "abcd")] == [1, 3, 2]
+    assert [a.query for a in select(answers, "abcd")] == [1, 3, 2]
 
 
 def test_a_row_shows_each_subject_once():
     answers = [wrong(0, 0.9), wrong(1, 0.8), wrong(2, 0.7), right(3, 0.6, 0.1), right(4, 0.5, 0.2)]
-    assert [a.query for a in copy_failures.select(answers, "aabac")] == [0, 2, 4]
-    assert copy_failures.select([], "") == []
+    assert [a.query for a in select(answers, "aabac")] == [0, 2, 4]
+    assert select([], "") == []
 
 
 def test_of_equal_scores_the_first_query_comes_first():
-    assert [a.query for a in copy_failures.select([wrong(2, 0.5), wrong(1, 0.5)], "abc")] == [1, 2]
+    assert [a.query for a in select([wrong(2, 0.5), wrong(1, 0.5)], "abc")] == [1, 2]
 
 
 def photo(path, colour):
@@ -73,7 +73,7 @@ def test_of_a_part_the_hard_edits_with_an_original_are_asked(tmp_path):
         Query("set/c.png", ("jpeg 10",), 3, "set/c.png", None, "jpeg 10"),
     )
     part = Part(("set/a.png", "set/b.png"), (mild, hard, unmatched))
-    problem = copy_failures.copies(tmp_path, part, "somewhere")
+    problem = copies(tmp_path, part, "somewhere")
     assert (problem.rows, problem.subjects, problem.names) == (["jpeg 10"], ["b"], ["a", "b"])
     assert list(problem.references) == [tmp_path / "set/a.png", tmp_path / "set/b.png"]
     assert [problem.right(0, reference) for reference in (0, 1)] == [False, True]
@@ -127,7 +127,7 @@ def test_rows_name_the_share_and_the_pictures(tmp_path):
     for name, colour in colours.items():
         photo(tmp_path / f"{name}.png", colour)
     asked = ["red", "green", "green"]
-    problem = copy_failures.Problem(
+    problem = Problem(
         references=[tmp_path / "red.png", tmp_path / "green.png"],
         names=["red", "green"],
         rows=["turned", "turned", "blurred"],
@@ -137,9 +137,9 @@ def test_rows_name_the_share_and_the_pictures(tmp_path):
         measure="recall@1",
         source="",
     )
-    answers = copy_failures.answer_all(problem, Colours())
+    answers = answer_all(problem, Colours())
     assert [(answer.match, answer.right) for answer in answers] == [(1, False), (1, True), (1, True)]
-    turned, blurred = copy_failures.sheet_rows(problem, answers, tmp_path)
+    turned, blurred = sheet_rows(problem, answers, tmp_path)
     assert (turned.heading, turned.note) == ("turned", "recall@1 0.50")
     assert (blurred.heading, blurred.note) == ("blurred", "recall@1 1.00")
     shown = [(pair.query_caption, pair.match_caption, pair.right) for pair in turned.pairs]

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import bench_decode
 import bench_reduced_decode
-import decode_tables
 import numpy as np
 import pytest
 from camera_photos import enlarge, jpeg
+from pages import image_decoding
 from PIL import Image
 
 WIDE = Image.new("RGB", (300, 100), (90, 120, 150))
@@ -123,7 +123,7 @@ def test_the_table_of_changes():
     copy = {"photos_changed": 9, "mean_levels": 0.604, "mean_cosine": 0.99824, "lowest_cosine": 0.9951}
     encoders = {"copy": copy, "similar": {**copy, "photos_changed": 7}}
     group = {"photos": "sample photos", "count": 10, "ways": [{"way": "1", "encoders": encoders}]}
-    lines = decode_tables.changes_table({"changes": [group]}).splitlines()
+    lines = image_decoding.changes_table({"changes": [group]}).splitlines()
     assert lines[0].count("mean, lowest cosine") == 2
     assert lines[2].startswith("| sample photos, 10 | reduced, at least 1 time |")
     assert lines[2].endswith("| 9, 0.60 | 0.9982, 0.9951 | 7, 0.60 | 0.9982, 0.9951 |")
@@ -132,7 +132,7 @@ def test_the_table_of_changes():
 def test_the_table_of_costs():
     row = {"megapixels": 12.0, "mean_bytes": 3_400_000, "tasks": {"query": {"ms": 25.04, "ratio": 0.456}}}
     result = {"machine": MACHINE, "engine": "e", "photos": 8, "rounds": 3, "entries": 10_000, "rows": [row]}
-    lines = decode_tables.cost_table(result).splitlines()
+    lines = image_decoding.cost_table(result).splitlines()
     assert lines[0] == "| in one process | 12 MP, ms (ratio) |"
     assert lines[2] == "| query | 25.0 (0.46) |"
     assert "8 photos of 3.40 MB on average, 3 rounds in turn, 10,000 entries" in lines[-1]
@@ -142,7 +142,7 @@ def test_the_table_of_lookups():
     row = {"index": "whole", "query": "2", "recall_at_1": 0.8125, "other_answer": 3}
     encoders = {"copy": [row], "similar": [{**row, "other_answer": 4}]}
     counts = {"references": 500, "others": 9000, "queries_reduced": {"copy": 409, "similar": 401}}
-    lines = decode_tables.lookups_table({"lookups": {**counts, "encoders": encoders}}).splitlines()
+    lines = image_decoding.lookups_table({"lookups": {**counts, "encoders": encoders}}).splitlines()
     assert lines[2:] == [
         "| whole | reduced | 0.812 | 3 | 0.812 | 4 |",
         "",

@@ -4,10 +4,11 @@ import json
 import re
 
 import bench_copy_detection
-import copy_tables
 import doc_tables
 import pytest
 from bench_similar import gallery_and_queries, product
+from pages import copy_detection
+from pages.page import Page
 
 PAGE = "before\n<!-- table: one -->\nold\n<!-- end -->\nbetween\n<!-- table: two -->\n<!-- end -->\nafter\n"
 TABLES = {
@@ -37,16 +38,47 @@ def test_a_table_without_a_place_is_an_error(tmp_path):
         doc_tables.filled(PAGE.replace("two", "three"), TABLES, "page.md", tmp_path)
 
 
-@pytest.mark.parametrize("check", [True, False])
-def test_a_page_is_checked_or_written(tmp_path, monkeypatch, capsys, check):
+@pytest.fixture
+def two_pages(tmp_path, monkeypatch):
+    """Return two pages, other than their results would have them; their folder stands for docs/."""
     monkeypatch.setattr(doc_tables, "DOCS", tmp_path)
-    monkeypatch.setattr("sys.argv", ["tables", *(["--check"] if check else [])])
-    (tmp_path / "page.md").write_text("<!-- table: new -->\n<!-- end -->\n")
-    page = doc_tables.Page(title="page.md", script="page_tables.py", tables={"new": ("of/nothing", str)})
-    assert doc_tables.main([page]) == int(check)
-    message = "page.md differs from bench/results; run: python bench/page_tables.py\n"
-    assert capsys.readouterr().err == (message if check else "")
-    assert ("Not measured yet." in (tmp_path / "page.md").read_text()) is not check
+    files = [tmp_path / "one.md", tmp_path / "two.md"]
+    for file in files:
+        file.write_text("<!-- table: new -->\n<!-- end -->\n")
+    pages = [Page(title=f"../{tmp_path.name}/{file.name}", tables={"new": ("no", str)}) for file in files]
+    monkeypatch.setattr(doc_tables, "all_pages", lambda: pages)
+    return files
+
+
+def written(files):
+    return [file.name for file in files if "Not measured yet." in file.read_text()]
+
+
+def test_all_pages_are_written_or_checked(two_pages, capsys):
+    differ = "".join(
+        f"{n}.md differs from bench/results; run: python bench/doc_tables.py\n" for n in ("one", "two")
+    )
+    assert doc_tables.main(["--check"]) == 1
+    assert capsys.readouterr().err == differ
+    assert written(two_pages) == []
+    assert doc_tables.main([]) == 0
+    assert written(two_pages) == ["one.md", "two.md"]
+    assert doc_tables.main(["--check"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_page_that_is_named_is_written_alone(two_pages):
+    assert doc_tables.main(["two.md"]) == 0
+    assert written(two_pages) == ["two.md"]
+    assert doc_tables.main(["two.md", "--check"]) == 0
+    assert doc_tables.main(["one.md", "two.md", "--check"]) == 1
+
+
+def test_a_page_without_tables_is_named_in_vain(two_pages):
+    with pytest.raises(SystemExit) as caught:
+        doc_tables.main(["one.md", "three.md"])
+    assert caught.value.code == "expected a page with tables, one of one.md, two.md; got three.md"
+    assert written(two_pages) == []
 
 
 def test_every_place_for_a_table_in_the_docs_has_one_that_is_checked():
@@ -91,14 +123,14 @@ def test_the_tables_of_a_part_are_ordered_by_normalised_micro_ap():
             "elsewhere": {**size, "parts": {}, "latency": {"ms": 1.5, "over_sscd_224": 0.5}},
         }
     }
-    assert copy_tables.part_table(result, "mild").splitlines()[2:] == [
+    assert copy_detection.part_table(result, "mild").splitlines()[2:] == [
         "| high | - | 8 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 |",
         "| low | 1 | 8 | 0.250 | 0.250 | 0.250 | 0.250 | 0.250 |",
     ]
-    assert copy_tables.labels_table(result, "mild").splitlines() == [
+    assert copy_detection.labels_table(result, "mild").splitlines() == [
         "| encoder | crop | grey |",
         "| --- | --- | --- |",
         "| high | 0.75 | 0.12 |",
         "| low | 0.50 | 1.00 |",
     ]
-    assert copy_tables.latency_table(result).splitlines()[2:] == ["| elsewhere | 1.50 | 0.50 |  |"]
+    assert copy_detection.latency_table(result).splitlines()[2:] == ["| elsewhere | 1.50 | 0.50 |  |"]

@@ -7,16 +7,15 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-import encoder_tables
 import harness
 import numpy as np
-import peak_memory
 import pytest
 from bench_encoder_instructions import models
-from encoder_charts import quality_chart, roofline_chart
-from encoder_rows import Quality, Row, faster, read_rows, smaller, verdict
-from interpreters import TfliteModel
-from scatter import LEFT, RIGHT, Mark, Plot, log_axis, pieces
+from charts.encoders import quality_chart, roofline_chart
+from charts.scatter import LEFT, RIGHT, Mark, Plot, log_axis, pieces
+from encoder_costs.interpreters import TfliteModel
+from encoder_costs.rows import Quality, Row, faster, read_rows, smaller, verdict
+from pages import encoders
 
 from edgesim.chart_labels import Box, place_labels
 from edgesim.errors import InputError
@@ -138,7 +137,7 @@ def detection():
 def results(tmp_path, monkeypatch):
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "detection.json").write_text(json.dumps(detection()))
-    monkeypatch.setattr(encoder_tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(encoders, "RESULTS", tmp_path)
     return measured()
 
 
@@ -153,7 +152,7 @@ def test_results_are_joined_by_name():
 
 
 def test_the_verdict_names_who_falls_and_who_does_not(results):
-    lines = encoder_tables.verdict_text(results).splitlines()
+    lines = encoders.verdict_text(results).splitlines()
     assert lines[0] == (
         "- By recall@1 (`copy`: 0.900) as good or better, and slower and larger: MobileNetV2 1.0/224 "
         "(4.00 times its time, 3.00 times its size). No peer of at least its quality is faster or smaller."
@@ -164,28 +163,28 @@ def test_the_verdict_names_who_falls_and_who_does_not(results):
     assert lines[3:] == ["- Faster than `copy`, whatever they find: none.", "- Of a smaller file: none."]
     results["encoders"]["mobilenet_v2_1.0_224_quant"]["over_copy"] = 0.5
     assert (
-        encoder_tables.verdict_text(results)
+        encoders.verdict_text(results)
         .splitlines()[0]
         .endswith(
             "**As good or better, and faster or smaller: MobileNetV2 1.0/224 "
             "(0.50 times its time, 3.00 times its size).**"
         )
     )
-    assert encoder_tables.verdict_table(results).splitlines()[2:] == [
+    assert encoders.verdict_table(results).splitlines()[2:] == [
         "| MobileNetV2 1.0/224 | 0.50 | 3.00 | **does not fall** | finds less | finds less |",
         "| pHash | 3.00 | - | finds less | finds less | finds less |",
     ]
 
 
 def test_speed_is_a_share_of_the_ceiling_of_engine_and_arithmetic(results):
-    lines = encoder_tables.speed_table(results).splitlines()[2:]
+    lines = encoders.speed_table(results).splitlines()[2:]
     assert len(lines) == 4
     assert lines[0] == "| copy (litert) | litert | int8 | 50.0 | 2.00 | 25.0 | 50 | 12 % |"
     assert lines[2] == "| SSCD distilled, 288 px | onnxruntime | float32 | 50.0 | 2.00 | 25.0 | 17 | 17 % |"
 
 
 def test_the_cost_table_leaves_blank_what_was_not_measured(results):
-    lines = encoder_tables.cost_table(results).splitlines()[2:]
+    lines = encoders.cost_table(results).splitlines()[2:]
     assert lines[0].startswith(
         "| MobileNetV2 1.0/224 | litert | 3 | 8 | 40 | 4.00 | 4.00 | 8.00 | 2.00 | 0.950"
     )
@@ -198,7 +197,7 @@ def test_instructions_stand_beside_those_of_copy_in_the_same_engine():
         "copy": {"litert": {"cortex-a53": 2_000_000}, "onnxruntime": {"cortex-a53": 4_000_000}},
         "sscd_distilled": {"onnxruntime": {"cortex-a53": 6_000_000}},
     }
-    table = encoder_tables.instructions_table({"cores": ["cortex-a53"], "encoders": counts})
+    table = encoders.instructions_table({"cores": ["cortex-a53"], "encoders": counts})
     assert table.splitlines()[-1] == "| SSCD distilled, 224 px | onnxruntime | 6.0 (1.50) |"
 
 
@@ -282,8 +281,12 @@ def test_ratios_are_taken_round_by_round():
 
 
 def test_a_child_reports_its_own_peak_and_not_its_parents():
-    child = [sys.executable, peak_memory.__file__, "import", "json"]
-    peak = float(subprocess.run(child, capture_output=True, text=True, check=True).stdout)
+    child = [sys.executable, "-m", "encoder_costs.peak_memory", "import", "json"]
+    peak = float(
+        subprocess.run(
+            child, cwd=Path(harness.__file__).parent, capture_output=True, text=True, check=True
+        ).stdout
+    )
     # What ru_maxrss of the child would be at least: this process has numpy, the engines and torch.
     here = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     assert 3 < peak < 30 < here

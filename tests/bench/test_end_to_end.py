@@ -4,20 +4,20 @@ import argparse
 import json
 from pathlib import Path
 
-import end_to_end_queries
 import numpy as np
 import pytest
 from bench_end_to_end import answers, merged, packages_mib, programs, recall
-from end_to_end_queries import make_queries
-from end_to_end_tables import edits_table, end_to_end_table
+from end_to_end import queries
+from end_to_end.queries import make_queries
 from heldout_split import by_hash
+from pages.end_to_end import edits_table, end_to_end_table
 from PIL import Image
 
 from edgesim.errors import InputError
 
 
 def test_queries_are_edited_copies_of_photos_chosen_by_hash(tmp_path, monkeypatch):
-    monkeypatch.setattr(end_to_end_queries, "CANVASES", 1)
+    monkeypatch.setattr(queries, "CANVASES", 1)
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(25):

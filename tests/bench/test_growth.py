@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from growth import Growth, fit_growth
+from soak.growth import Growth, fit_growth
 
 
 def test_a_line_by_hand():

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from model_costs import file_cost
+from encoder_costs.model_costs import file_cost
 from onnx import TensorProto, helper, numpy_helper
 
 from edgesim.builtin import bundle_folder, checkpoint_path

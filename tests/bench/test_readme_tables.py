@@ -3,8 +3,8 @@
 import dataclasses
 
 import pytest
-import readme_tables
-from readme_tables import Sources, boards_table
+from pages import readme
+from pages.readme import Sources, boards_table
 
 from edgesim.builtin import bundle_folder
 from edgesim.bundle import Bundle
@@ -89,7 +89,7 @@ def test_only_what_was_measured_is_printed(sources, monkeypatch):
             raise UsageError("nothing was published")
         return []
 
-    monkeypatch.setattr(readme_tables, "bundle_estimates", estimates)
+    monkeypatch.setattr(readme, "bundle_estimates", estimates)
     names = ("pi-4b", "pi-5", "pi-zero-2w-32bit", "shopfloor-x86")
     table = boards_table(sources, [load_profile(name) for name in names])
     assert table.splitlines()[2:] == [f"| {' | '.join(row)} |" for row in ROWS]

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from reference_files import read_reference, read_references
+from pages.reference_files import read_reference, read_references
 
 from edgesim.errors import InputError
 from tests.bench_reports import PI_4B, a_report

@@ -11,9 +11,9 @@ import bench_search_peers
 import doc_tables
 import numpy as np
 import pytest
-import search_tables
+from charts.search import growth_chart, power_axis, series, spread
+from pages import search as search_page
 from search import ratios, rows, vectors
-from search.chart import growth_chart, power_axis, series, spread
 from search.library import LIBRARIES
 
 BENCH = Path(bench_search_peers.__file__).parent
@@ -180,7 +180,7 @@ def test_tables_have_what_was_measured():
         "recall": 0.9984,
         "peak_mib": 45.6,
     }
-    table = search_tables.rows_table({"rows": [row]})
+    table = search_page.rows_table({"rows": [row]})
     assert table.splitlines()[2] == "| 1,000 | edgesim HNSW | 0.123 | 0.500 | 0.998 | 46 | 2.5 | 1.23 | 3.2 |"
     measured = {"value": 1.2345, "bound": "at most 1.5", "ours_ms": 1234.0, "others_ms": 0.56789}
     compared = {
@@ -188,22 +188,22 @@ def test_tables_have_what_was_measured():
         "filter of 1 %": {**measured, "first_ms": 244.0},
         "recall@10": {"value": 1, "bound": "b"},
     }
-    table = search_tables.ratios_table({"ratios": compared})
+    table = search_page.ratios_table({"ratios": compared})
     assert table.splitlines()[2:] == [
         "| opening | hnswlib's loading, with a search | 1.234 | at most 1.5 | 1.23 s | 0.568 ms |",
         "| filter of 1 % | the search of all | 1.234 | at most 1.5 | 1.23 s, the first 244 ms | 0.568 ms |",
         "| recall@10 | all cosines | 1.000 | b |  |  |",
     ]
-    assert search_tables.ratios_table({"ratios": {}}) == "Not measured yet."
+    assert search_page.ratios_table({"ratios": {}}) == "Not measured yet."
 
 
 def test_tables_of_sizes_and_filters():
     size = {"entries": 20_000, "graph built s": 11.83, "exact ms": 1.026, "hnsw ms": 0.5512}
     size |= {"first exact ms": 197.0, "first hnsw ms": 85.61, "recall@10": 0.9996}
-    table = search_tables.sizes_table({"sizes": [size]})
+    table = search_page.sizes_table({"sizes": [size]})
     assert table.splitlines()[2] == "| 20,000 | 1.03 ms | 0.551 ms | 197 ms | 85.6 ms | 11.8 s | 1.000 |"
     some = {"filter": "10 %", "first ms": 2004.0, "ms": 0.886, "recall@10": 1.0}
-    table = search_tables.filters_table({"filters": [some]})
+    table = search_page.filters_table({"filters": [some]})
     assert table.splitlines()[2] == "| 10 % | 10,000 compared | 0.886 ms | 2 s | 1.000 |"
 
 
@@ -216,15 +216,13 @@ def test_pictures_are_checked_or_written(tmp_path, monkeypatch, capsys, check):
     (tmp_path / "search_peers.json").write_text(json.dumps({"rows": rows}))
     monkeypatch.setattr(doc_tables, "RESULTS", tmp_path)
     monkeypatch.setattr(doc_tables, "DOCS", tmp_path)
-    monkeypatch.setattr("sys.argv", ["tables", *(["--check"] if check else [])])
-    assert doc_tables.draw(search_tables.PICTURES, "search_tables.py") == int(check)
-    written = [(tmp_path / file).exists() for file in search_tables.PICTURES]
+    assert doc_tables.draw(search_page.PICTURES, check=check) == int(check)
+    written = [(tmp_path / file).exists() for file in search_page.PICTURES]
     assert written == [not check] * 2
     assert ("search-memory.svg differs from bench/results" in capsys.readouterr().err) is check
-    monkeypatch.setattr("sys.argv", ["tables", "--check"])
-    assert doc_tables.draw(search_tables.PICTURES, "search_tables.py") == int(check)
+    assert doc_tables.draw(search_page.PICTURES, check=True) == int(check)
 
 
 def test_every_picture_of_the_page_is_drawn():
     page = (Path(__file__).parents[2] / "docs" / "search-benchmarks.md").read_text()
-    assert set(re.findall(r"\]\((.*\.svg)\)", page)) == set(search_tables.PICTURES)
+    assert set(re.findall(r"\]\((.*\.svg)\)", page)) == set(search_page.PICTURES)

@@ -8,10 +8,10 @@ import bench_soak
 import numpy as np
 import pytest
 from bench_soak import Soak, failures, growths
+from charts.soak import soak_chart
+from pages.soak import growth_table, soak_line
 from PIL import Image
-from soak_chart import soak_chart
-from soak_oracle import Oracle
-from soak_tables import growth_table, soak_line
+from soak.oracle import Oracle
 
 # Similarities to "a": 1, 0.8, 0.6, 0, 0.6.
 VECTORS = np.array([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1], [0.6, 0.8]], dtype=np.float32)

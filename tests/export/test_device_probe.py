@@ -64,7 +64,8 @@ def test_a_large_index_gets_a_graph_as_large_as_a_good_one(tmp_path, tiny_bundle
         # Built again with more care.
         monkeypatch.setattr(graph, "DEFAULTS", graph.HnswParameters(ef_construction=32))
         assert hasty.rebuild_graph()
-        assert hasty.stats()["bytes"]["graph.hnsw"] == size
+        # Not to the byte: hnswlib's threads draw an entry's level from one generator, without a lock.
+        assert hasty.stats()["bytes"]["graph.hnsw"] == pytest.approx(size, rel=0.001)
 
 
 def test_the_answer_of_one_process(tmp_path, tiny_bundle):

@@ -1,6 +1,4 @@
-"""The table of boards in README.md, written or checked: what `copy` costs on each, and how that is known.
-
-    python bench/readme_tables.py [--check]
+"""The table of boards in README.md: what `copy` costs on each, and how that is known.
 
 Only what was measured is in it, on the board itself (bench/reference) or on this PC (bench/results/cli.json);
 for the rest it says where figures from emulation (bench/results/arm) or estimates (edgesim.latency_estimate)
@@ -12,14 +10,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from doc_tables import Page, Tables, main
 from harness import RESULTS, markdown_table
-from reference_files import REFERENCE, read_references
 
 from edgesim.bench_report import BenchReport
 from edgesim.builtin import DEFAULT_ENCODER, bundle_folder
@@ -28,6 +23,8 @@ from edgesim.engines import ENGINES
 from edgesim.errors import UsageError
 from edgesim.latency_estimate import bundle_estimates
 from edgesim.profiles import DeviceProfile, load_profile, profile_names
+from pages.page import Page, Tables
+from pages.reference_files import REFERENCE, read_references
 
 _HEADER = (
     "board",
@@ -147,7 +144,4 @@ def boards(_: Mapping[str, Any]) -> str:
 
 TABLES: Tables = {"boards": ("cli", boards)}
 
-PAGES = [Page(title="../README.md", script="readme_tables.py", tables=TABLES)]
-
-if __name__ == "__main__":
-    sys.exit(main(PAGES))
+PAGES = [Page(title="../README.md", tables=TABLES)]

@@ -1,6 +1,4 @@
-"""The tables and pictures of docs/encoders.md, from bench/results: written there, or checked.
-
-    python bench/encoder_tables.py [--check]
+"""The tables and pictures of docs/encoders.md, from bench/results.
 
 Quality is that of bench/results/copy/detection.json, joined by name.
 """
@@ -8,14 +6,14 @@ Quality is that of bench/results/copy/detection.json, joined by name.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from doc_tables import Page, Tables, main, measured_on
-from encoder_charts import quality_chart, roofline_chart
-from encoder_rows import ENCODERS, MEASURES, OURS, Row, faster, label, read_rows, smaller, verdict
+from charts.encoders import quality_chart, roofline_chart
+from encoder_costs.rows import ENCODERS, MEASURES, OURS, Row, faster, label, read_rows, smaller, verdict
 from harness import RESULTS, markdown_table
+
+from pages.page import Page, Tables, measured_on
 
 INSTRUCTIONS = "encoder_instructions"
 
@@ -166,7 +164,4 @@ PICTURES: Tables = {
     "encoders.svg": (ENCODERS, lambda result: quality_chart(joined(result))),
     "roofline.svg": (ENCODERS, roofline_chart),
 }
-PAGES = [Page(title="encoders.md", script="encoder_tables.py", tables=TABLES, pictures=PICTURES)]
-
-if __name__ == "__main__":
-    sys.exit(main(PAGES))
+PAGES = [Page(title="encoders.md", tables=TABLES, pictures=PICTURES)]

@@ -1,10 +1,10 @@
 """What a process takes at most that runs one encoder, and nothing else; it prints its own peak in MiB.
 
-    python bench/peak_memory.py run MODEL SIDE     loads a TFLite or ONNX file and runs it
-    python bench/peak_memory.py hash PACKAGE       hashes a picture with imagehash or pdqhash
-    python bench/peak_memory.py import MODULE...   imports only: what of the others is not the encoder's
+    python -m encoder_costs.peak_memory run MODEL SIDE     loads a TFLite or ONNX file and runs it
+    python -m encoder_costs.peak_memory hash PACKAGE       hashes a picture with imagehash or pdqhash
+    python -m encoder_costs.peak_memory import MODULE...   imports only: what is not the encoder's
 
-bench_encoders.py starts it for each of its rows.
+bench_encoders.py starts it, in bench/, for each of its rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PICTURE = (500, 375)
 
 def run(model: str, side: str) -> None:
     """Load a model and run it."""
-    from interpreters import invocation
+    from encoder_costs.interpreters import invocation
 
     infer = invocation(Path(model), int(side))
     for _ in range(RUNS):

@@ -1,6 +1,4 @@
-"""The tables of docs/compact-encoder.md, from bench/results/compact: written into the page, or checked.
-
-    python bench/compact_tables.py [--check]
+"""The tables of docs/compact-encoder.md, from bench/results/compact.
 
 Each function takes what the benchmark of the same name wrote, and returns Markdown.
 """
@@ -8,12 +6,12 @@ Each function takes what the benchmark of the same name wrote, and returns Markd
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import Page, Tables, main
 from harness import markdown_table
+
+from pages.page import Page, Tables
 
 _METRICS = ("precision_at_1", "precision_at_10", "r_precision", "map_at_r")
 _BYTES = ("float_bytes", "int8_onnx_bytes", "int8_tflite_bytes")
@@ -116,7 +114,4 @@ TABLES: Tables = {
     "ablations": ("compact/study", ablations_table),
     "fine_tuning": ("compact/fine_tuning", fine_tuning_table),
 }
-PAGES = [Page(title="compact-encoder.md", script="compact_tables.py", tables=TABLES)]
-
-if __name__ == "__main__":
-    sys.exit(main(PAGES))
+PAGES = [Page(title="compact-encoder.md", tables=TABLES)]

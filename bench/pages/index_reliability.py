@@ -1,15 +1,11 @@
-"""The tables of docs/index-reliability.md, from bench/results: written into the page, or checked.
-
-python bench/reliability_tables.py [--check]
-"""
+"""The tables of docs/index-reliability.md, from bench/results."""
 
 from __future__ import annotations
 
-import sys
-
 import bench_churn
 import bench_index_durability
-from doc_tables import Page, Tables, main, measured_on
+
+from pages.page import Page, Tables, measured_on
 
 TABLES: Tables = {
     "churn": ("churn", bench_churn.samples_table),
@@ -20,7 +16,4 @@ TABLES: Tables = {
     "adds with a graph": ("index_durability", bench_index_durability.graphs_table),
     "opening": ("index_durability", bench_index_durability.opening_table),
 }
-PAGES = [Page(title="index-reliability.md", script="reliability_tables.py", tables=TABLES)]
-
-if __name__ == "__main__":
-    sys.exit(main(PAGES))
+PAGES = [Page(title="index-reliability.md", tables=TABLES)]

@@ -142,4 +142,6 @@ def _transposed(node: onnx.NodeProto) -> bool:
 
 def _refuse(path: Path, operator: str) -> None:
     if operator in _UNKNOWN:
-        raise InputError(f"{path}: {operator} multiplies, and is not counted; teach bench/model_costs.py it")
+        raise InputError(
+            f"{path}: {operator} multiplies, and is not counted; teach bench/encoder_costs/model_costs.py it"
+        )

@@ -1,10 +1,11 @@
 """Edited copies of some photos of a folder, as JPEG files: what bench_end_to_end.py looks up.
 
-python bench/end_to_end_queries.py FOLDER OUT [--count 1000]
+    python -m end_to_end.queries FOLDER OUT [--count 1000]      in bench/
 
-The photos are those whose name has the lowest SHA-256; the edits of copy_edits.py, mild and hard, take turns.
-What an edit lays them onto is drawn, so that no second photo of the folder is in a query. OUT/queries holds
-the copies; OUT/truth.json says for the name of each which photo it is of, by which edit, and of which kind.
+The photos are those whose name has the lowest SHA-256; the edits of copy_detection/edits.py, mild and hard,
+take turns. What an edit lays them onto is drawn, so that no second photo of the folder is in a query.
+OUT/queries holds the copies; OUT/truth.json says for the name of each which photo it is of, by which edit,
+and of which kind.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 from bench_cli import draw_photos
-from copy_benchmark import load_picture
-from copy_edits import EDITS, HARD, apply_edits
+from copy_detection.benchmark import load_picture
+from copy_detection.edits import EDITS, HARD, apply_edits
 from heldout_split import by_hash
 
 from edgesim.errors import EdgesimError, InputError

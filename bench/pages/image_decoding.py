@@ -1,16 +1,13 @@
-"""The tables of docs/image-decoding.md, from bench/results/decode.json and reduced_decode.json.
-
-python bench/decode_tables.py [--check]
-"""
+"""The tables of docs/image-decoding.md, from bench/results/decode.json and reduced_decode.json."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import Page, Tables, main
 from harness import machine_line, markdown_table
+
+from pages.page import Page, Tables
 
 _WAYS = {
     "4": "reduced, at least 4 times the input",
@@ -88,7 +85,4 @@ TABLES: Tables = {
     "changes": ("reduced_decode", changes_table),
     "lookups": ("reduced_decode", lookups_table),
 }
-PAGES = [Page(title="image-decoding.md", script="decode_tables.py", tables=TABLES)]
-
-if __name__ == "__main__":
-    sys.exit(main(PAGES))
+PAGES = [Page(title="image-decoding.md", tables=TABLES)]

@@ -1,19 +1,17 @@
 """The tables of docs/index.md and docs/search-benchmarks.md, and the pictures of the latter.
 
-python bench/search_tables.py [--check]
-
-From bench/results/search.json and search_peers.json; with --check they are compared with what is there.
+From bench/results/search.json and search_peers.json.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import Page, Tables, main, measured_on
+from charts.search import growth_chart, series
 from harness import markdown_table
-from search.chart import growth_chart, series
+
+from pages.page import Page, Tables, measured_on
 
 SOURCE, SIZES_SOURCE = "search_peers", "search"
 # What is compared -> what with.
@@ -161,11 +159,7 @@ PICTURES: Tables = {
     "search-memory.svg": (SOURCE, memory_chart),
 }
 
-_SCRIPT = "search_tables.py"
 PAGES = [
-    Page(title="index.md", script=_SCRIPT, tables=INDEX_TABLES),
-    Page(title="search-benchmarks.md", script=_SCRIPT, tables=TABLES, pictures=PICTURES),
+    Page(title="index.md", tables=INDEX_TABLES),
+    Page(title="search-benchmarks.md", tables=TABLES, pictures=PICTURES),
 ]
-
-if __name__ == "__main__":
-    sys.exit(main(PAGES))

@@ -1,18 +1,15 @@
-"""The tables and the picture of docs/end-to-end.md, from bench/results: written, or checked.
-
-python bench/end_to_end_tables.py [--check]
-"""
+"""The tables and the picture of docs/end-to-end.md, from bench/results."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import Page, Tables, main
+from charts.soak import soak_chart
 from harness import machine_line, markdown_table
-from soak_chart import soak_chart
-from soak_tables import growth_table, soak_line
+
+from pages.page import Page, Tables
+from pages.soak import growth_table, soak_line
 
 NAME = "end_to_end"
 _TOLD = (
@@ -97,7 +94,4 @@ TABLES: Tables = {
     "soak": ("soak", soak_text),
 }
 PICTURES: Tables = {"soak.svg": ("soak", soak_chart)}
-PAGES = [Page(title="end-to-end.md", script="end_to_end_tables.py", tables=TABLES, pictures=PICTURES)]
-
-if __name__ == "__main__":
-    sys.exit(main(PAGES))
+PAGES = [Page(title="end-to-end.md", tables=TABLES, pictures=PICTURES)]

@@ -10,9 +10,9 @@ import importlib
 from typing import Any
 
 import numpy as np
-from copy_peers import CopyEncoder, FloatArray, Pictures
 from numpy.typing import NDArray
 
+from copy_detection.peers import CopyEncoder, FloatArray, Pictures
 from edgesim.errors import MissingDependencyError
 
 

@@ -1,17 +1,14 @@
-"""The tables of docs/latency-estimates.md, from bench/results/latency.json: written there, or checked.
-
-python bench/latency_tables.py [--check]
-"""
+"""The tables of docs/latency-estimates.md, from bench/results/latency.json."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import Page, Tables, main
 from harness import markdown_table
+
+from pages.page import Page, Tables
 
 
 def cores_table(result: Mapping[str, Any]) -> str:
@@ -124,7 +121,4 @@ TABLES: Tables = {
     "copy": ("latency", copy_table),
     "latencies": ("latency", latencies_table),
 }
-PAGES = [Page(title="latency-estimates.md", script="latency_tables.py", tables=TABLES)]
-
-if __name__ == "__main__":
-    sys.exit(main(PAGES))
+PAGES = [Page(title="latency-estimates.md", tables=TABLES)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from growth import HOUR
-from scatter import grid
+from soak.growth import HOUR
 
+from charts.scatter import grid
 from edgesim.chart_labels import Box, text_width
 from edgesim.svg import BLUE, GREEN, INK, MUTED, VERMILION, Axis, chart_head, path, round_axis, text
 

@@ -1,7 +1,7 @@
 """Encoders that the copy benchmark measures side by side: edgesim's own, and models and hashes of others.
 
 None of the others comes with edgesim: the user obtains their files and packages. The hashes are in
-copy_hashes.py.
+hashes.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from interpreters import TfliteModel, invocation, onnx_session
+from encoder_costs.interpreters import TfliteModel, invocation, onnx_session
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -178,7 +178,7 @@ def open_encoders(args: argparse.Namespace) -> list[CopyEncoder]:
     if args.sscd:
         found += [SscdPeer(args.sscd, 288, square=False), SscdPeer(args.sscd, 224, square=True)]
     if args.hashes:
-        from copy_hashes import hashes
+        from copy_detection.hashes import hashes
 
         found += hashes()
     if not found:

@@ -1,8 +1,8 @@
 """What the copy benchmark asks: its parts, from any folder of images, and the pictures of their queries.
 
-    python bench/copy_benchmark.py ROOT
+    python -m copy_detection.benchmark ROOT      in bench/, says in Markdown what it consists of
 
-copy_benchmark.toml says how many images play which part. In a ROOT with the image sets that heldout_split.py
+benchmark.toml says how many images play which part. In a ROOT with the image sets that heldout_split.py
 knows, each pool is a set that training does not see; in any other folder the pools are runs of one list
 ordered by hash, in the same proportions. Everything follows from the file's seed and the images' paths.
 """
@@ -20,10 +20,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from copy_edits import apply_edits, draw_stack
 from heldout_split import by_hash, image_names, split
 from PIL import Image
 
+from copy_detection.edits import apply_edits, draw_stack
 from edgesim.errors import EdgesimError, InputError
 from edgesim.preprocess import decode_image
 
@@ -49,7 +49,7 @@ class PartSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """See copy_benchmark.toml."""
+    """See benchmark.toml."""
 
     seed: int
     background: int
@@ -79,7 +79,7 @@ class Query:
 
     Attributes:
         source: path of the image that is edited.
-        edits: names of edits of copy_edits, in order.
+        edits: names of edits of copy_detection.edits, in order.
         seed: their only source of chance.
         canvas: path of the picture that a copy may be laid onto.
         reference: number of the source among the part's references, None where it is not one of them.
@@ -119,7 +119,7 @@ class Plan:
 
 
 def read_settings(path: Path = SETTINGS) -> Settings:
-    """Read copy_benchmark.toml."""
+    """Read benchmark.toml."""
     values = tomllib.loads(path.read_text())
     parts = {name: PartSettings(**of) for name, of in values.pop("parts").items()}
     return Settings(**values, parts=parts)

@@ -1,6 +1,4 @@
-"""The tables of docs/copy-detection.md, from bench/results/copy: written into the page, or checked.
-
-    python bench/copy_tables.py [--check]
+"""The tables of docs/copy-detection.md, from bench/results/copy.
 
 Each function takes what bench_copy_detection.py or bench_similar.py wrote, and returns Markdown.
 """
@@ -9,13 +7,13 @@ from __future__ import annotations
 
 import functools
 import statistics
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from doc_tables import Page, Tables, main
-from encoder_rows import MEASURES, Quality
+from encoder_costs.rows import MEASURES, Quality
 from harness import markdown_table
+
+from pages.page import Page, Tables
 
 # The student of the asymmetric comparison has a table of its own.
 _FIRST_PART = "copy_first_part"
@@ -186,7 +184,4 @@ TABLES: Tables = {
     "input size": ("copy/input_size", input_size_table),
     "augment": ("augment", augment_table),
 }
-PAGES = [Page(title="copy-detection.md", script="copy_tables.py", tables=TABLES)]
-
-if __name__ == "__main__":
-    sys.exit(main(PAGES))
+PAGES = [Page(title="copy-detection.md", tables=TABLES)]

@@ -9,7 +9,7 @@ from edgesim.errors import InputError, UsageError
 from edgesim.machine import other_machine
 from edgesim.profiles import DeviceProfile, load_profile
 
-REFERENCE = Path(__file__).parent / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"
 _HOW = "bench/reference/README.md says how a file is made"
 # A Raspberry Pi's firmware keeps some of the memory to itself: a quarter at most, as for best_profile.
 _MEMORY_SEEN = 0.75

@@ -7,8 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scatter import grid
-
+from charts.scatter import grid
 from edgesim.chart_labels import Box, Place
 from edgesim.svg import BLUE, GREEN, INK, VERMILION, Axis, chart_head, path, text
 

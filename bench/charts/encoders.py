@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from encoder_rows import Row, label
-from scatter import LEFT, RIGHT, WIDTH, Mark, Plot, legend, log_axis, pieces
+from encoder_costs.rows import Row, label
 
+from charts.scatter import LEFT, RIGHT, WIDTH, Mark, Plot, legend, log_axis, pieces
 from edgesim.chart_labels import Box, text_width
 from edgesim.size_quality_chart import percent_axis
 from edgesim.svg import MUTED, chart_head, path, text

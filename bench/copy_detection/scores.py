@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from copy_benchmark import Part
-from copy_peers import CopyEncoder, FloatArray, Pictures
 from PIL import Image
 from tqdm import tqdm
 
+from copy_detection.benchmark import Part
+from copy_detection.peers import CopyEncoder, FloatArray, Pictures
 from edgesim.copy_metrics import Predictions, copy_detection_metrics, predict
 
 _NEIGHBOURS = 10

@@ -1,0 +1,1 @@
+"""Pictures of results, as SVG: what a page in pages/ shows beside its tables."""

@@ -1,0 +1,1 @@
+"""What encoders cost, edgesim's and others': model files run, counted and weighed; the machine's limits."""

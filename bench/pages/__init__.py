@@ -1,0 +1,1 @@
+"""What makes the tables of docs/ and README.md from results, a module a page; doc_tables.py writes them."""

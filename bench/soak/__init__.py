@@ -1,0 +1,1 @@
+"""What runs of hours are judged by: which answers are right, and whether anything grows."""

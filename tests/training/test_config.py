@@ -14,7 +14,7 @@ from edgesim.training.copy_augment import CopyAugmentConfig
 from edgesim.training.qk_iteration import QKConfig
 
 
-@pytest.mark.parametrize("data", ["mnist", "fashion_mnist", "cifar10", "photos", "fine_tune"])
+@pytest.mark.parametrize("data", ["mnist", "fashion_mnist", "cifar10", "photos", "fine_tune", "copies", "qk"])
 def test_presets_load_and_survive_a_round_trip(data, tmp_path):
     config = load_config(preset_path(data), data=data, seed=7)
     assert round_trip(config, tmp_path) == config

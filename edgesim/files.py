@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,9 @@ from edgesim.errors import InputError, StorageError
 
 # Which files of a folder are tried. The content decides later whether they are images.
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+# What a system says whose folders cannot be synchronised, or opened; a failing or full disk says another.
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EACCES)
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
@@ -83,10 +87,13 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` durable, where the file system can."""
-    with contextlib.suppress(OSError):
+    """Make renames inside `folder` durable, where the file system can. Raises `StorageError`."""
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise StorageError(f"{folder}: cannot be written ({error.strerror or error})") from error

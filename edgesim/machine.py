@@ -34,6 +34,8 @@ _FEATURE_OF_FLAG = {
 }
 # On Arm /proc/cpuinfo gives numbers (of implementer 0x41) where x86 gives a name.
 _CORE_OF_PART = {"0xd03": "Cortex-A53", "0xd08": "Cortex-A72", "0xd0b": "Cortex-A76"}
+# What a system of 32 bits calls itself below a kernel of 64, whose name `uname -m` prints.
+_32_BITS = {"aarch64": "armv7l", "armv8l": "armv7l", "x86_64": "i686"}
 # The smallest TFLite file that an interpreter accepts: no tensors, no operators. tflite-runtime fails on any
 # model, not at import, when numpy is too new for it.
 _EMPTY_TFLITE = (
@@ -50,6 +52,7 @@ _PROBES = {
     "tflite-runtime": f"from tflite_runtime.interpreter import Interpreter; {_RUN_TFLITE}",
     "hnswlib": "import hnswlib; i = hnswlib.Index('l2', 16); i.init_index(1); i.add_items([[0.0] * 16])",
 }
+_KIT_32_BITS = "edgesim bundle kit copy --profile pi-zero-2w-32bit --out kit"
 # Too slow to import just for a look.
 _NOT_TRIED = ("torch", "onnx", "litert-torch")
 ENGINE_PACKAGES = {engine.package: engine for engine in ENGINES.values()}
@@ -62,7 +65,7 @@ class Machine:
 
     Attributes:
         cpu: the CPU's name, or that of its core on Arm.
-        architecture: as `uname -m` prints it.
+        architecture: see `architecture`.
         features: those of `edgesim.profiles.FEATURES` that the CPU has.
         cores: logical cores.
         memory_mb: memory in MiB that the system sees.
@@ -98,6 +101,15 @@ class Package:
     cure: str | None = None
 
 
+def architecture() -> str:
+    """Return what packages must be built for, in the words of `uname -m`, which itself names the kernel.
+
+    A 32-bit Raspberry Pi OS starts a 64-bit kernel.
+    """
+    kernel = platform.machine()
+    return kernel if sys.maxsize > 2**32 else _32_BITS.get(kernel, kernel)
+
+
 def read_machine() -> Machine:
     """Look at the machine that runs this."""
     try:
@@ -111,7 +123,7 @@ def read_machine() -> Machine:
         system = platform.platform()
     return Machine(
         cpu=cpu or platform.processor() or "unknown CPU",
-        architecture=platform.machine(),
+        architecture=architecture(),
         features=features,
         cores=os.cpu_count() or 1,
         memory_mb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
@@ -223,16 +235,33 @@ def failure(status: int, errors: str) -> str | None:
 
 
 def _cure_of_absence(name: str) -> str:
-    if name == "tflite-runtime" and sys.version_info >= (3, 12):
-        return "none for this Python; use ai-edge-litert"
-    if name == "litert-torch" and platform.machine() != "x86_64":
+    here = architecture()
+    if name == "litert-torch" and here != "x86_64":
         return "none for this machine; export on an x86-64 machine"
-    if name in ENGINE_PACKAGES and name != "tflite-runtime" and platform.machine() == "armv7l":
-        return "none for 32-bit systems; use tflite-runtime, or install a 64-bit system"
+    if here == "armv7l" and (cure := _cure_on_32_bits(name)) is not None:
+        return cure
+    if name == "tflite-runtime" and not _has_wheels(name, here):
+        return "none for this Python; use ai-edge-litert"
     if name in ENGINE_PACKAGES:
         return ENGINE_PACKAGES[name].cure
     extra = EXTRA_OF.get(name.replace("-", "_"))
     return f"pip install 'edgesim[{extra}]'" if extra else "pip install edgesim"
+
+
+def _has_wheels(package: str, system: str) -> bool:
+    python = ".".join(map(str, sys.version_info[:2]))
+    return ENGINE_PACKAGES[package].has_wheels(system, python)
+
+
+def _cure_on_32_bits(name: str) -> str | None:
+    """Return what to do on 32-bit ARM where it is something else than elsewhere."""
+    if name in ("numpy", "pillow"):
+        return f"PyPI has none for 32-bit systems; make a kit for it on a PC: {_KIT_32_BITS}"
+    if name not in ENGINE_PACKAGES or _has_wheels(name, "armv7l"):
+        return None
+    if name != "tflite-runtime" and _has_wheels("tflite-runtime", "armv7l"):
+        return "none for 32-bit systems; use tflite-runtime, or install a 64-bit system"
+    return "none for 32-bit systems with this Python; install a 64-bit system, or one with Python 3.11"
 
 
 def _cure_of_failure(name: str, version: str, problem: str) -> str:
@@ -241,6 +270,8 @@ def _cure_of_failure(name: str, version: str, problem: str) -> str:
     if "SIGILL" in problem:
         return "install another engine" if name in ENGINE_PACKAGES else "install another version"
     if "built for numpy" in problem:
+        if not _has_wheels("ai-edge-litert", architecture()):
+            return "pip install 'numpy<2'"
         return "pip install 'numpy<2', or use ai-edge-litert: pip install 'edgesim[tflite]'"
     return f"pip install --force-reinstall --no-deps {name}=={version}"
 

@@ -102,16 +102,29 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
-        """Read what `to_dict` returned. Raises `KeyError`, `TypeError` or `ValueError` for anything else."""
-        thresholds = Thresholds(**values["thresholds"])
-        if not -math.inf < thresholds.lower <= thresholds.upper < math.inf:
+        """Read what `to_dict` returned.
+
+        Raises `KeyError`, `TypeError`, `ValueError`, `OverflowError` or `UsageError` for anything else.
+        """
+        thresholds = Thresholds(**_numbers(values["thresholds"]))
+        if thresholds.lower > thresholds.upper:
             raise ValueError(f"thresholds {thresholds.lower} and {thresholds.upper}")
         return cls(
             thresholds=thresholds,
-            aims=Aims(**values["aims"]),
-            false_alarms=Share(**values["false_alarms"]),
-            misses=Share(**values["misses"]),
+            aims=Aims(**_numbers(values["aims"])),
+            false_alarms=Share(**_numbers(values["false_alarms"])),
+            misses=Share(**_numbers(values["misses"])),
         )
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, Any]:
+    """Return an object all of whose values are numbers, or refuse it."""
+    for name, value in dict(values).items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+        if not math.isfinite(value):
+            raise ValueError(f"{name}: expected a finite number, got {value}")
+    return values
 
 
 def calibrate(scores: ScoreSet, aims: Aims) -> Calibration:

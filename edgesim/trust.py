@@ -13,10 +13,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesim.bundle import Bundle
 from edgesim.errors import UsageError
 
+# `edgesim doctor` comes here where NumPy may not work.
 if TYPE_CHECKING:
+    from edgesim.bundle import Bundle
     from edgesim.signing_keys import PublicKey
 
 CONFIGURATION = Path("/etc/edgesim/device.toml")
@@ -38,12 +39,10 @@ class DeviceConfiguration:
     trusted_keys: str = "keys"
 
 
-def read_configuration() -> DeviceConfiguration:
-    """Return the configuration of this device, with an absolute `trusted_keys`.
+def configuration_file() -> Path | None:
+    """Return the file that holds the configuration of this device, None if there is none.
 
-    Raises:
-        UsageError: it cannot be read, is not TOML, has an unknown or mistyped key, or the file that
-            `EDGESIM_CONFIG` names does not exist.
+    Raises `UsageError` if nobody can tell, or if the file that `EDGESIM_CONFIG` names does not exist.
     """
     named = os.environ.get(VARIABLE)
     path = CONFIGURATION if named is None else Path(named)
@@ -52,10 +51,23 @@ def read_configuration() -> DeviceConfiguration:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         if named is None:
-            return DeviceConfiguration()
+            return None
         raise UsageError(f"{VARIABLE} names {named!r}, which does not exist; correct or unset it") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    return path
+
+
+def read_configuration() -> DeviceConfiguration:
+    """Return the configuration of this device, with an absolute `trusted_keys`.
+
+    Raises:
+        UsageError: it cannot be read, is not TOML, has an unknown or mistyped key, or the file that
+            `EDGESIM_CONFIG` names does not exist.
+    """
+    path = configuration_file()
+    if path is None:
+        return DeviceConfiguration()
     # Imported where there is a file: a device without one pays nothing for it.
     from edgesim.settings import build, read_toml
 

@@ -1,5 +1,7 @@
 """Thresholds: by hand, by trying all, and whether their promises hold in simulated indexes."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import beta
@@ -128,9 +130,13 @@ def test_json_and_back() -> None:
     found = calibrate(score_set(np.linspace(0.3, 1, 80), np.linspace(-0.1, 0.6, 500)), Aims())
     assert Calibration.from_dict(found.to_dict()) == found
     values = found.to_dict()
-    for thresholds in ({"lower": 0.6, "upper": 0.5}, {"lower": float("nan"), "upper": 0.5}):
-        with pytest.raises(ValueError, match="thresholds"):
-            Calibration.from_dict({**values, "thresholds": thresholds})
+    with pytest.raises(ValueError, match=r"thresholds 0\.6 and 0\.5"):
+        Calibration.from_dict({**values, "thresholds": {"lower": 0.6, "upper": 0.5}})
+    for number in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="lower: expected a finite number"):
+            Calibration.from_dict({**values, "thresholds": {"lower": number, "upper": 0.5}})
+    with pytest.raises(TypeError, match="events: expected a number, got str"):
+        Calibration.from_dict({**values, "misses": {**values["misses"], "events": "2"}})
 
 
 def test_roc_by_trying_all() -> None:

@@ -12,6 +12,7 @@ from edgesim.runtime.embedder import open_bundle
 from edgesim.signing import sign_bundle
 from edgesim.signing_keys import generate_key, read_private_key
 from edgesim.trust import DeviceConfiguration, read_configuration, required_keys
+from tests.helpers import run_python
 
 STRICT = "require_signed_bundles = true\n"
 
@@ -36,6 +37,11 @@ def test_where_it_is() -> None:
     from edgesim import trust
 
     assert str(trust.CONFIGURATION) == "/etc/edgesim/device.toml"
+
+
+def test_it_is_read_where_numpy_does_not_work() -> None:
+    read = "from edgesim import trust; trust.read_configuration()"
+    assert run_python("-c", f"import sys; sys.modules['numpy'] = None; {read}").stderr == ""
 
 
 def test_without_a_configuration_everything_passes(configuration: Path, bundle: Path) -> None:

@@ -32,6 +32,11 @@ examples:
 """
 
 
+# What is asked of a measurement, as the command line calls it.
+_MEASURING = ("index", "profile", "fp32", "engine", "threads", "seconds", "sustained", "html")
+_SECONDS = 10.0
+
+
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = add_command(subparsers, "bench", _DESCRIPTION, _EPILOG)
@@ -54,11 +59,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "queries take one",
     )
     parser.add_argument(
-        "--seconds", type=float, default=10.0, metavar="S", help="measure each figure for S (default: 10)"
+        "--seconds", type=float, metavar="S", help=f"measure each figure for S (default: {_SECONDS:g})"
     )
-    parser.add_argument(
-        "--sustained", type=float, default=0.0, metavar="S", help="load the board for S more, such as 300"
-    )
+    parser.add_argument("--sustained", type=float, metavar="S", help="load the board for S more, such as 300")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page, too")
     add_json_option(parser, "print JSON")
     parser.set_defaults(run=run)
@@ -70,9 +73,12 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.bundle is None) == (args.compare is None):
         raise UsageError("expected either a BUNDLE to measure, or --compare A.json B.json")
-    if args.compare is not None:
-        return _compare(args)
-    return _measure(args)
+    if args.compare is None:
+        return _measure(args)
+    for name in _MEASURING:
+        if getattr(args, name) is not None:
+            raise UsageError(f"--{name}: does not go with --compare, which measures nothing; leave it out")
+    return _compare(args)
 
 
 def _measure(args: argparse.Namespace) -> int:
@@ -102,8 +108,8 @@ def _request(args: argparse.Namespace) -> BenchRequest:
         profile=None if args.profile is None else load_profile(args.profile),
         engine=args.engine,
         threads=default_threads() if args.threads is None else _parse_threads(args.threads),
-        seconds=args.seconds,
-        sustained=args.sustained,
+        seconds=_SECONDS if args.seconds is None else args.seconds,
+        sustained=args.sustained or 0.0,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgesim.cli import bundle_kit, bundle_signing, bundle_updates
 from edgesim.cli.encoders import add_bundle_argument, add_engine_option
@@ -95,14 +95,17 @@ def run_show(args: argparse.Namespace) -> int:
     from edgesim.runtime.embedder import open_bundle
 
     bundle = open_bundle(args.bundle)
-    print(_json(bundle) if args.json else _text(bundle))
+    if args.json:
+        from edgesim.cli.json_output import print_json
+
+        print_json(_report(bundle))
+    else:
+        print(_text(bundle))
     return 0
 
 
-def _json(bundle: Bundle) -> str:
-    import json
-
-    facts = {
+def _report(bundle: Bundle) -> dict[str, Any]:
+    return {
         "folder": str(bundle.folder),
         "encoder_id": bundle.encoder_id,
         "spec": bundle.spec.to_dict(),
@@ -111,7 +114,6 @@ def _json(bundle: Bundle) -> str:
         "gates": bundle.gates,
         "made_by": bundle.made_by,
     }
-    return json.dumps(facts, indent=2)
 
 
 def _text(bundle: Bundle) -> str:

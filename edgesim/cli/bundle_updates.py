@@ -101,15 +101,15 @@ def run_status(args: argparse.Namespace) -> int:
     state = read_state(args.store)
     if state is None:
         raise BundleError(f"{args.store}: nothing is installed there; run: edgesim bundle install")
-    print(_json(state) if args.json else _text(state))
+    if args.json:
+        import dataclasses
+
+        from edgesim.cli.json_output import print_json
+
+        print_json(dataclasses.asdict(state))
+    else:
+        print(_text(state))
     return 0
-
-
-def _json(state: StoreState) -> str:
-    import dataclasses
-    import json
-
-    return json.dumps(dataclasses.asdict(state), indent=2)
 
 
 def _text(state: StoreState) -> str:

@@ -91,7 +91,9 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate an index and print its thresholds."""
-    from edgesim.runtime.calibration import calibrate_index
+    from edgesim.errors import UsageError
+    from edgesim.files import write_atomic
+    from edgesim.runtime.calibration import calibrate_index, report_page
     from edgesim.runtime.matcher import Matcher
     from edgesim.thresholds import Aims
 
@@ -99,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
         return _clear(args)
     aims = Aims(false_alarms=args.false_alarms, misses=args.misses, confidence=args.confidence)
     if args.out is not None:
+        if args.out.exists() and not args.out.is_dir():
+            raise UsageError(f"{args.out}: is a file; choose a folder with --out")
         args.out.mkdir(parents=True, exist_ok=True)
     with Matcher(args.index, args.encoder, args.engine) as matcher:
         report = calibrate_index(
@@ -109,10 +113,19 @@ def run(args: argparse.Namespace) -> int:
             aims=aims,
             progress=True,
         )
-        page = _write_page(args, matcher, report)
+    html = None if args.out is None else report_page(report, str(args.index), matcher.embedder.bundle.title)
+    page = None if html is None else args.out / PAGE
     for path, reason in report.skipped:
         print(f"skipped {path}: {reason}", file=sys.stderr)
-    print(_json(args.index, matcher, report, page) if args.json else _text(args.index, report, page))
+    if args.json:
+        from edgesim.cli.json_output import print_json
+
+        print_json(_report(args.index, matcher, report, page))
+    else:
+        print(_text(args.index, report, page))
+    # Last: the thresholds are kept already, and the folder may be read-only.
+    if html is not None:
+        write_atomic(args.out / PAGE, html.encode("utf-8", "backslashreplace"))
     return 0
 
 
@@ -151,9 +164,7 @@ def _text(index: Path, report: CalibrationReport, page: Path | None) -> str:
     return "\n".join(f"{index}: {line}" for line in lines)
 
 
-def _json(index: Path, matcher: Matcher, report: CalibrationReport, page: Path | None) -> str:
-    import json
-
+def _report(index: Path, matcher: Matcher, report: CalibrationReport, page: Path | None) -> dict[str, Any]:
     bundle, scoring, answers = matcher.embedder.bundle, report.scoring, report.answers
     found: dict[str, Any] = {
         "index": str(index),
@@ -168,16 +179,4 @@ def _json(index: Path, matcher: Matcher, report: CalibrationReport, page: Path |
     }
     if scoring.calibration is not None:
         found |= scoring.calibration.to_dict()
-    return json.dumps(found, indent=2)
-
-
-def _write_page(args: argparse.Namespace, matcher: Matcher, report: CalibrationReport) -> Path | None:
-    from edgesim.files import write_atomic
-    from edgesim.runtime.calibration import report_page
-
-    html = None if args.out is None else report_page(report, str(args.index), matcher.embedder.bundle.title)
-    if html is None:
-        return None
-    page: Path = args.out / PAGE
-    write_atomic(page, html.encode("utf-8", "backslashreplace"))
-    return page
+    return found

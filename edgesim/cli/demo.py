@@ -51,12 +51,15 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demonstration and print what was found."""
-    import json
-
     from edgesim.demo import run_demo
 
     result = run_demo(args.out, args.encoder, args.engine, progress=True)
-    print(json.dumps(_report(result), indent=2) if args.json else _text(result))
+    if args.json:
+        from edgesim.cli.json_output import print_json
+
+        print_json(_report(result))
+    else:
+        print(_text(result))
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgesim.builtin import ENCODERS
 from edgesim.cli.parsers import Subparsers, add_command, add_json_option
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from edgesim.profiles import DeviceProfile
 
 _EPILOG = """\
-exit status: 0 when one inference engine works and both built-in encoders are intact; 4 when one of them is
-not; 6 when no engine works
+exit status: 0 when one inference engine works, both built-in encoders are intact and the device's
+configuration, if there is one, can be read; 2 when that cannot; 4 when an encoder is damaged; 6 when no
+engine works
 
 example:
   edgesim doctor
@@ -26,8 +27,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "doctor",
-        "Say what this machine has (CPU features, inference engines, versions), what is missing, "
-        "and the cure. Each engine is tried in a process of its own.",
+        "Say what this machine has (CPU features, inference engines, versions, configuration), what is "
+        "missing, and the cure. Each engine is tried in a process of its own.",
         _EPILOG,
     )
     add_json_option(parser, "print JSON")
@@ -35,9 +36,9 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; a working engine and intact built-in encoders are what success means."""
+    """Print the report; what success means is said above."""
     from edgesim import machine
-    from edgesim.errors import BundleError, MissingDependencyError
+    from edgesim.errors import BundleError, MissingDependencyError, UsageError
 
     here = machine.read_machine()
     packages = machine.read_packages()
@@ -47,8 +48,13 @@ def run(args: argparse.Namespace) -> int:
     encoders, damaged = (
         _encoders() if numpy_works else (dict.fromkeys(ENCODERS, "not checked: numpy fails"), [])
     )
-    report = _json if args.json else _text
-    print(report(here, packages, profile, encoders))
+    configuration = _configuration()
+    if args.json:
+        from edgesim.cli.json_output import print_json
+
+        print_json(_report(here, packages, profile, encoders, configuration))
+    else:
+        print(_text(here, packages, profile, encoders, configuration))
     if not any(package.works for package in packages if package.name in machine.ENGINE_PACKAGES):
         raise MissingDependencyError("no inference engine works here; see the cures above")
     if damaged:
@@ -56,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
             f"damaged built-in encoders: {', '.join(damaged)}, see above; "
             "run: pip install --force-reinstall --no-deps edgesim"
         )
+    if configuration is not None and "problem" in configuration:
+        raise UsageError(f"no bundle from elsewhere is accepted: {configuration['problem']}")
     return 0
 
 
@@ -74,26 +82,47 @@ def _encoders() -> tuple[dict[str, str], list[str]]:
     return found, damaged
 
 
-def _json(
-    here: Machine, packages: list[Package], profile: DeviceProfile | None, encoders: dict[str, str]
-) -> str:
+def _configuration() -> dict[str, Any] | None:
+    """Return what the device's configuration says, or its `problem`; None if there is none."""
     import dataclasses
-    import json
+
+    from edgesim.errors import UsageError
+    from edgesim.trust import configuration_file, read_configuration
+
+    try:
+        file = configuration_file()
+        return None if file is None else {"file": str(file), **dataclasses.asdict(read_configuration())}
+    except UsageError as error:
+        return {"problem": str(error)}
+
+
+def _report(
+    here: Machine,
+    packages: list[Package],
+    profile: DeviceProfile | None,
+    encoders: dict[str, str],
+    configuration: dict[str, Any] | None,
+) -> dict[str, Any]:
+    import dataclasses
 
     from edgesim import __version__
 
-    report = {
+    return {
         "edgesim": __version__,
         "machine": dataclasses.asdict(here),
         "profile": profile.name if profile else None,
+        "configuration": configuration,
         "encoders": encoders,
         "packages": [dataclasses.asdict(package) for package in packages],
     }
-    return json.dumps(report, indent=2)
 
 
 def _text(
-    here: Machine, packages: list[Package], profile: DeviceProfile | None, encoders: dict[str, str]
+    here: Machine,
+    packages: list[Package],
+    profile: DeviceProfile | None,
+    encoders: dict[str, str],
+    configuration: dict[str, Any] | None,
 ) -> str:
     from edgesim import __version__
     from edgesim.cli.tables import format_table
@@ -110,6 +139,7 @@ def _text(
         ("memory", f"{here.memory_mb} MiB"),
         ("system", f"{here.os}, Python {here.python}"),
         ("best profile", fit),
+        ("configuration", _configuration_text(configuration)),
         *((f"encoder {name}", found) for name, found in encoders.items()),
     ]
     works = {True: "yes", False: "no", None: "not tried"}
@@ -124,3 +154,13 @@ def _text(
     ]
     found = format_table(("package", "version", "works", "what to do"), rows)
     return f"{format_table(('this machine', ''), facts)}\n\n{found}"
+
+
+def _configuration_text(configuration: dict[str, Any] | None) -> str:
+    if configuration is None:
+        return "none: bundles need no signature"
+    if "problem" in configuration:
+        return str(configuration["problem"])
+    if configuration["require_signed_bundles"]:
+        return f"{configuration['file']}: bundles must be signed by a key of {configuration['trusted_keys']}"
+    return f"{configuration['file']}: bundles need no signature"

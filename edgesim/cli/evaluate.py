@@ -127,8 +127,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     import dataclasses
-    import json
 
+    from edgesim.cli.json_output import print_json
     from edgesim.evaluation import evaluate_embeddings
     from edgesim.evaluation_page import evaluation_page
     from edgesim.size_quality import Point, in_order
@@ -143,7 +143,10 @@ def _evaluate(args: argparse.Namespace) -> int:
         report["curve"] = [dataclasses.asdict(point) for point in points]
     if args.out:
         _write(args.out, report, evaluation_page(evaluation, images.pixels, points))
-    print(json.dumps(report) if args.json else _text(evaluation, points, args))
+    if args.json:
+        print_json(report)
+    else:
+        print(_text(evaluation, points, args))
     return 0
 
 
@@ -242,12 +245,11 @@ def _run(args: argparse.Namespace) -> Prepared:
 
 
 def _write(folder: Path, report: dict[str, Any], page: str) -> None:
-    import json
-
+    from edgesim.cli.json_output import json_text
     from edgesim.files import write_atomic
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / JSON_FILE, (json.dumps(report, indent=2) + "\n").encode())
+    write_atomic(folder / JSON_FILE, f"{json_text(report)}\n".encode())
     write_atomic(folder / PAGE_FILE, page.encode())
 
 

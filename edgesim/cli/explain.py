@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgesim.cli.encoders import add_search_options
 from edgesim.cli.parsers import Subparsers, add_command, add_index_argument, add_json_option
@@ -55,7 +55,12 @@ def run(args: argparse.Namespace) -> int:
         explanation = explain_match(matcher, args.query, args.match)
     if args.out is not None:
         write_atomic(args.out, _page(args.query, explanation).encode("utf-8", "backslashreplace"))
-    print(_json(args, explanation) if args.json else _text(args, explanation))
+    if args.json:
+        from edgesim.cli.json_output import print_json
+
+        print_json(_report(args, explanation))
+    else:
+        print(_text(args, explanation))
     return 0
 
 
@@ -97,11 +102,9 @@ def _text(args: argparse.Namespace, explanation: Explanation) -> str:
     return "\n".join(lines)
 
 
-def _json(args: argparse.Namespace, explanation: Explanation) -> str:
-    import json
-
+def _report(args: argparse.Namespace, explanation: Explanation) -> dict[str, Any]:
     match = explanation.match
-    found = {
+    return {
         "index": str(args.index),
         "query": str(args.query),
         "rank": explanation.rank,
@@ -113,4 +116,3 @@ def _json(args: argparse.Namespace, explanation: Explanation) -> str:
         "query_map": explanation.query_map.tolist(),
         "match_map": explanation.entry_map.tolist(),
     }
-    return json.dumps(found, indent=2)

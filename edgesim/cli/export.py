@@ -139,7 +139,7 @@ def _missing(error: ModuleNotFoundError) -> MissingDependencyError:
 
 def _print(bundle: Bundle, args: argparse.Namespace) -> None:
     if args.json:
-        import json
+        from edgesim.cli.json_output import print_json
 
         result = {
             "bundle": str(bundle.folder),
@@ -149,7 +149,7 @@ def _print(bundle: Bundle, args: argparse.Namespace) -> None:
             "recipe": bundle.recipe,
             "gates": bundle.gates,
         }
-        print(json.dumps(result | read_sensitivity(args.sensitivity)))
+        print_json(result | read_sensitivity(args.sensitivity))
         return
     from edgesim.cli.gates import format_gates
     from edgesim.cli.tables import format_table
@@ -173,11 +173,11 @@ def _print(bundle: Bundle, args: argparse.Namespace) -> None:
 def _print_failure(error: GatesFailedError, args: argparse.Namespace) -> None:
     gates = [gate.to_dict() for gate in error.gates]
     if args.json:
-        import json
+        from edgesim.cli.json_output import print_json
 
         result = {"bundle": None, "report": str(error.report) if error.report else None, "gates": gates}
         tried = {"auto": error.tried} if error.tried else {}
-        print(json.dumps(result | tried | read_sensitivity(args.sensitivity)))
+        print_json(result | tried | read_sensitivity(args.sensitivity))
         return
     from edgesim.cli.gates import format_gates
 

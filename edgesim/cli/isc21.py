@@ -226,8 +226,6 @@ def _comparable(path: Path, queries_path: Path, queries: Descriptors) -> Descrip
 
 def run_score(args: argparse.Namespace) -> int:
     """Print the metrics of predictions."""
-    import json
-
     from edgesim.isc21 import read_predictions, read_truth, score
 
     truth = read_truth(args.truth)
@@ -239,7 +237,12 @@ def run_score(args: argparse.Namespace) -> int:
         "pairs": len(truth.pairs),
         "predictions": len(predictions),
     }
-    print(json.dumps({"metrics": metrics, **counts}) if args.json else _table(metrics, counts))
+    if args.json:
+        from edgesim.cli.json_output import print_json
+
+        print_json({"metrics": metrics, **counts})
+    else:
+        print(_table(metrics, counts))
     return 0
 
 

@@ -79,7 +79,12 @@ def run(args: argparse.Namespace) -> int:
             )
         elif not any(answer for _, answer in answers if isinstance(answer, list)) and where is not None:
             print(f"edgesim: {args.index}: no entry satisfies --where {where.text!r}", file=sys.stderr)
-        print(_json(args.index, matcher, answers) if args.json else _table(answers, matcher.scoring))
+        if args.json:
+            from edgesim.cli.json_output import print_json
+
+            print_json(_report(args.index, matcher, answers))
+        else:
+            print(_table(answers, matcher.scoring))
     failures = [answer for _, answer in answers if isinstance(answer, ImageError)]
     for failure in failures:
         print(f"edgesim: {failure}", file=sys.stderr)
@@ -120,16 +125,19 @@ def _table(answers: list[tuple[Path, list[Match] | ImageError]], scoring: Scorin
     return format_table(("query", "rank", "similarity", *extra, "path", "labels"), rows)
 
 
-def _json(index: Path, matcher: Matcher, answers: list[tuple[Path, list[Match] | ImageError]]) -> str:
-    import json
-
+def _report(
+    index: Path, matcher: Matcher, answers: list[tuple[Path, list[Match] | ImageError]]
+) -> dict[str, object]:
     bundle = matcher.embedder.bundle
-    queries = [{"query": str(image), **_json_answer(answer)} for image, answer in answers]
-    report = {"index": str(index), "encoder": bundle.spec.name, "encoder_id": bundle.encoder_id}
-    return json.dumps({**report, "queries": queries}, indent=2)
+    return {
+        "index": str(index),
+        "encoder": bundle.spec.name,
+        "encoder_id": bundle.encoder_id,
+        "queries": [{"query": str(image), **_answer(answer)} for image, answer in answers],
+    }
 
 
-def _json_answer(answer: list[Match] | ImageError) -> dict[str, object]:
+def _answer(answer: list[Match] | ImageError) -> dict[str, object]:
     if not isinstance(answer, list):
         return {"error": str(answer)}
     matches = [

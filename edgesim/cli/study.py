@@ -43,12 +43,15 @@ def check(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train and measure every method, and print what came out; `check` has passed."""
-    import json
-
     report = study(Path(args.encoder), args.seeds or SEEDS, args.epochs or EPOCHS)
     if args.out:
         _write(args.out, report)
-    print(json.dumps(report) if args.json else _text(report, args.out))
+    if args.json:
+        from edgesim.cli.json_output import print_json
+
+        print_json(report)
+    else:
+        print(_text(report, args.out))
     return 0
 
 
@@ -143,11 +146,10 @@ def _text(report: dict[str, Any], out: Path | None) -> str:
 
 
 def _write(folder: Path, report: dict[str, Any]) -> None:
-    import json
-
+    from edgesim.cli.json_output import json_text
     from edgesim.cli.study_page import study_page
     from edgesim.files import write_atomic
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / JSON_FILE, (json.dumps(report, indent=2) + "\n").encode())
+    write_atomic(folder / JSON_FILE, f"{json_text(report)}\n".encode())
     write_atomic(folder / PAGE_FILE, study_page(report).encode())

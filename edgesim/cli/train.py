@@ -22,10 +22,12 @@ Run again with the same settings to resume an interrupted run.
 --from starts from an encoder that exists and fits it to the classes of DATA: one folder for each class, 6
 photos in each at least, better 30. A fifth of the photos is kept aside and only used for the table of before
 and after: precision@1 is the share of them whose most similar other one is of the same class. Training ends
-when it no longer helps, and RUN holds the best encoder.
+when it no longer helps, and RUN holds the best encoder. With --positives views no classes are needed: it
+learns to find edited copies of the photos.
 
-example:
+examples:
   edgesim train --data parts/ --from copy --out runs/parts
+  edgesim train --data photos/ --from copy --positives views --out runs/photos
   edgesim export runs/parts --profile pi-4b --format both --out parts-bundle
 """
 
@@ -118,6 +120,8 @@ def _config(args: argparse.Namespace) -> TrainingConfig:
     preset = "fine_tune" if args.start else args.data if canonical else "photos"
     if args.loss == "qk":
         preset = "qk"
+    elif args.start and positives == "views":
+        preset = "copies"
     elif positives is None and args.config is None and not canonical:
         positives = "class" if args.start or has_class_folders(Path(args.data)) else "views"
     file = args.config or preset_path(preset)
@@ -202,9 +206,9 @@ def _report(
     args: argparse.Namespace, config: TrainingConfig, images: ImageSet, metrics: dict[str, float]
 ) -> None:
     if args.json:
-        import json
+        from edgesim.cli.json_output import print_json
 
-        print(json.dumps({"run": str(args.out), "images": len(images), "metrics": metrics}))
+        print_json({"run": str(args.out), "images": len(images), "metrics": metrics})
         return
     print(f"trained {config.name} on {len(images)} images, {config.epochs} epochs -> {args.out}")
     for name, value in metrics.items():
@@ -232,10 +236,10 @@ def _fine_tune(args: argparse.Namespace, config: TrainingConfig) -> int:
 
 def _report_fine_tuning(args: argparse.Namespace, config: TrainingConfig, result: FineTuning) -> None:
     if args.json:
-        import json
+        from edgesim.cli.json_output import print_json
 
         report = {"run": str(args.out), "images": result.images["training"], "metrics": result.metrics}
-        print(json.dumps({**report, "unmeasured": result.unmeasured}))
+        print_json({**report, "unmeasured": result.unmeasured})
         return
     import shlex
 

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from edgesim.errors import InputError, MissingDependencyError, UsageError, missing_dependency
 from edgesim.files import replacing
-from edgesim.runtime.database import damaged
 from edgesim.runtime.descriptor_rows import (
     FORMAT,
     UNKNOWN,
@@ -75,7 +74,7 @@ def write_parquet(path: Path, store: EntryStore) -> int:
             replacing(path) as stream,
             pyarrow.parquet.ParquetWriter(stream, schema, use_dictionary=few_values) as writer,
         ):
-            for entries, vectors in _parts_of(store):
+            for entries, vectors in store.parts(_PART):
                 writer.write_table(_table(path, pyarrow, schema, keys, entries, vectors))
         return store.count()
 
@@ -89,26 +88,6 @@ def _schema(pyarrow: Any, store: EntryStore, keys: list[str]) -> Any:
         ("vector", pyarrow.list_(pyarrow.float32(), store.facts.spec.embedding_dim)),
     ]
     return pyarrow.schema(fields, metadata={_METADATA: json.dumps(facts)})
-
-
-def _parts_of(store: EntryStore) -> Iterator[tuple[list[Entry], NDArray[np.float32]]]:
-    """Yield all entries by rising id, and their vectors (N, D); to be called in a snapshot.
-
-    They are compared as `EntryReader.entries` and `vectors` compare them, the sums at the end.
-    """
-    tally, ids = store.tally(), store.ids()
-    facts_total = vectors_total = 0
-    for start in range(0, len(ids), _PART):
-        first, last = ids[start], ids[min(start + _PART, len(ids)) - 1]
-        rows = store.rows("WHERE id BETWEEN ? AND ?", first, last)
-        _, vectors, total = store.vectors_since(first, last)
-        if not all(row.is_intact() for row in rows):
-            raise damaged(store.folder, f"one of the entries {first} to {last}")
-        facts_total += sum(row.facts_digest or 0 for row in rows)
-        vectors_total += total
-        yield [row.entry for row in rows], vectors
-    if tally is not None and (facts_total, vectors_total) != (tally.facts, tally.vectors):
-        raise damaged(store.folder, "the entries are not those that were written")
 
 
 def _table(

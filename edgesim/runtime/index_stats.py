@@ -26,7 +26,6 @@ def index_stats(store: EntryReader, cache: GraphCache, exact_limit: int) -> dict
     (graph, newer), settings = _graph_state(store, cache, entries, exact_limit), read_graph_settings(store)
     dim, m = store.facts.spec.embedding_dim, (settings.parameters if settings else DEFAULTS).m
     files = [store.folder / name for name in (ENTRIES_FILE, GRAPH_FILE, GRAPH_FACTS_FILE)]
-    labels = store.label_counts()
     keys = store.facts.keys
     return {
         "entries": entries,
@@ -43,8 +42,16 @@ def index_stats(store: EntryReader, cache: GraphCache, exact_limit: int) -> dict
         "graph_memory": 0 if graph == "not needed" else graph_bytes(entries, dim, m),
         "graph_settings": settings.to_dict() if settings else None,
         "bytes": {file.name: file.stat().st_size for file in files if file.exists()},
-        "labels": {key: {"entries": count, "values": values} for key, (count, values) in labels.items()},
+        "labels": _labels(store),
     }
+
+
+def _labels(store: EntryReader) -> dict[str, dict[str, int]]:
+    values: dict[str, list[str]] = {}
+    for entry in store.entries():
+        for key, value in entry.labels.items():
+            values.setdefault(key, []).append(value)
+    return {key: {"entries": len(values[key]), "values": len(set(values[key]))} for key in sorted(values)}
 
 
 def _graph_state(store: EntryReader, cache: GraphCache, entries: int, exact_limit: int) -> tuple[str, int]:

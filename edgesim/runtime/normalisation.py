@@ -25,6 +25,7 @@ from edgesim.copy_metrics import background_similarity
 from edgesim.errors import ImageError, IndexStoreError, InputError
 from edgesim.files import find_images, write_atomic
 from edgesim.runtime.embedder import Embedder
+from edgesim.runtime.entry import one_line
 
 # How many images are taken of the folder, evenly spread: more change the scores little and cost time in each
 # query. Our choice.
@@ -67,12 +68,13 @@ class Background:
 
 def read_background(folder: Path, name: str, digest: str) -> bytes:
     """Return a background's file; raises `IndexStoreError` if it is gone or not the one with this SHA-256."""
+    path = folder / Path(name).name
     try:
-        content = (folder / Path(name).name).read_bytes()
+        content = path.read_bytes()
     except OSError as error:
-        raise IndexStoreError(f"{folder}/{name}: cannot be read ({error.strerror}); {_CURE}") from error
+        raise IndexStoreError(f"{one_line(path)}: cannot be read ({error.strerror}); {_CURE}") from error
     if hashlib.sha256(content).hexdigest() != digest:
-        raise IndexStoreError(f"{folder}/{name}: changed or damaged; {_CURE}")
+        raise IndexStoreError(f"{one_line(path)}: changed or damaged; {_CURE}")
     return content
 
 

@@ -166,6 +166,22 @@ class EntryReader:
                 raise damaged(self.folder, "the entries are not those that were written")
         return [row.entry for row in rows]
 
+    def parts(self, size: int) -> Iterator[tuple[list[Entry], NDArray[np.float32]]]:
+        """Yield all entries by rising id, so many at a time, and their vectors (N, D).
+
+        To be gone through in a snapshot, and to the end: only then are all compared.
+        """
+        tally, ids = self.tally(), self.ids()
+        facts = vectors = 0
+        for start in range(0, len(ids), size):
+            part = ids[start : start + size]
+            rows = [self._checked(row) for row in self.rows("WHERE id BETWEEN ? AND ?", part[0], part[-1])]
+            _, found, total = self.vectors_since(part[0], part[-1])
+            facts, vectors = facts + sum(row.facts_digest or 0 for row in rows), vectors + total
+            yield [row.entry for row in rows], found
+        if tally is not None and (facts, vectors) != (tally.facts, tally.vectors):
+            raise damaged(self.folder, "the entries are not those that were written")
+
     def entries_of(self, ids: list[int]) -> list[Entry]:
         """Return the entries with these ids, which are in the index, in that order."""
         with self.snapshot():
@@ -226,18 +242,13 @@ class EntryReader:
             rows = self._connection.execute("SELECT DISTINCT key FROM labels ORDER BY key")
             return [key for (key,) in rows]
 
-    def label_counts(self) -> dict[str, tuple[int, int]]:
-        """Return key -> how many entries have that label, and how many different values it has."""
-        values: dict[str, list[str]] = {}
-        for entry in self.entries():
-            for key, value in entry.labels.items():
-                values.setdefault(key, []).append(value)
-        return {key: (len(values[key]), len(set(values[key]))) for key in sorted(values)}
-
     def setting(self, name: str) -> Any | None:
         """Return the JSON value that was written last under a name, None if there is none."""
         settings = self.settings()
-        return json.loads(settings[name]) if name in settings else None
+        try:
+            return json.loads(settings[name]) if name in settings else None
+        except (ValueError, RecursionError) as error:
+            raise damaged(self.folder, f"setting {name}: {error}") from error
 
     def settings(self) -> dict[str, str]:
         """Return all settings: name -> JSON text."""

@@ -16,7 +16,7 @@ from edgesim.runtime.facts import IndexFacts
 from edgesim.runtime.new_head import copy_with_new_head
 from edgesim.runtime.salvage import Finding, find_entries
 from edgesim.runtime.schema import FORMAT_VERSION, read_meta
-from edgesim.runtime.scoring import rescue_background
+from edgesim.runtime.scoring import rescue_scoring
 from edgesim.runtime.store import EntryStore
 from edgesim.runtime.tally import Tally, read_tally
 
@@ -68,7 +68,7 @@ def repair_index(folder: Path, out: Path, bundle: Bundle | None = None) -> Repai
         raise IndexStoreError(f"{folder}: none of its entries can be saved; restore it from a copy")
     with contextlib.closing(EntryStore.create(out, remains.facts)) as store:
         entries = [(found.entry, found.vector) for found in remains.intact.values() if found.entry]
-        if not rescue_background(folder, out, remains.settings):
+        if not rescue_scoring(folder, remains.facts, out, remains.settings):
             remains.lost_settings = True
         store.restore(entries, remains.settings, remains.tally or Tally())
     known = len(remains.intact) + len(remains.lost)

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from edgesim.errors import IndexStoreError, UsageError
 from edgesim.files import write_atomic
+from edgesim.runtime.entry import one_line
+from edgesim.runtime.facts import IndexFacts
 from edgesim.runtime.index import Index
 from edgesim.runtime.match import Match
 from edgesim.runtime.normalisation import Background, delete_backgrounds, read_background
@@ -79,72 +81,74 @@ def store_scoring(index: Index, scoring: Scoring | None) -> None:
     delete_backgrounds(index.folder, None if background is None else str(background["file"]))
 
 
-def read_scoring(index: Index, value: dict[str, Any]) -> Scoring:
-    """Decode what the setting of an index holds; raises `IndexStoreError` if it is damaged."""
+def read_scoring(folder: Path, facts: IndexFacts, value: Any) -> Scoring:
+    """Decode what the setting of an index holds; raises `IndexStoreError` if that or its file is damaged."""
     try:
-        if value["encoder_id"] != index.facts.encoder_id:
+        if value["encoder_id"] != facts.encoder_id:
             raise ValueError(f"made for the encoder {value['encoder_id']}")
         stored, background = value["background"], None
         if stored is not None:
-            dim = index.facts.spec.embedding_dim
-            background = Background.load(index.folder, stored["file"], stored["sha256"], dim)
-        thresholds = value["thresholds"]
+            dim = facts.spec.embedding_dim
+            background = Background.load(folder, stored["file"], stored["sha256"], dim)
+        entries, thresholds = value["entries"], value["thresholds"]
+        if not isinstance(entries, int):
+            raise TypeError(f"entries: expected a whole number, got {type(entries).__name__}")
         return Scoring(
-            entries=int(value["entries"]),
+            entries=entries,
             calibration=None if thresholds is None else Calibration.from_dict(thresholds),
             background=background,
         )
-    except (KeyError, TypeError, ValueError, UsageError) as error:
-        raise _damaged(index.folder, error) from error
+    except (KeyError, TypeError, ValueError, OverflowError, UsageError) as error:
+        raise _damaged(folder, error) from error
 
 
 def _damaged(folder: Path, error: Exception) -> IndexStoreError:
     return IndexStoreError(
-        f"{folder}: its calibration is damaged ({error}); make it again with: edgesim calibrate {folder}"
+        f"{folder}: its calibration is damaged ({one_line(error)}); make it again with: "
+        f"edgesim calibrate {folder}"
     )
 
 
-def background_damage(folder: Path, settings: Mapping[str, str]) -> str | None:
-    """Return in a line what is wrong with an index's background and its setting, None if nothing is.
+def scoring_damage(folder: Path, facts: IndexFacts, settings: Mapping[str, str]) -> str | None:
+    """Return in a line what is wrong with an index's calibration or its background, None if nothing is.
 
     Args:
         folder: of the index.
+        facts: of the index.
         settings: name -> JSON text, as the index keeps them.
     """
     try:
-        _background_file(folder, settings)
+        _checked_value(folder, facts, settings)
     except IndexStoreError as error:
         return str(error).removeprefix(f"{folder}/").removeprefix(f"{folder}: ")
     return None
 
 
-def rescue_background(folder: Path, out: Path, settings: dict[str, str]) -> bool:
+def rescue_scoring(folder: Path, facts: IndexFacts, out: Path, settings: dict[str, str]) -> bool:
     """Copy the background's file into the folder of another index that is to have the same settings.
 
-    If it or its setting is damaged the calibration, which means nothing without it, is taken out of the
-    settings, and False returned. Raises `StorageError`.
+    If it or the calibration, which means nothing without it, is damaged, that is taken out of the settings,
+    and False returned. Raises `StorageError`.
     """
     try:
-        file = _background_file(folder, settings)
+        value = _checked_value(folder, facts, settings)
+        if value is None or value["background"] is None:
+            return True
+        name: str = value["background"]["file"]
+        content = read_background(folder, name, value["background"]["sha256"])
     except IndexStoreError:
         del settings[SETTING]
         return False
-    if file is not None:
-        name, content = file
-        write_atomic(out / name, content)
+    write_atomic(out / Path(name).name, content)
     return True
 
 
-def _background_file(folder: Path, settings: Mapping[str, str]) -> tuple[str, bytes] | None:
-    """Return name and content of the background's file, None if there is to be none.
-
-    Raises `IndexStoreError` if the file or the setting is damaged.
-    """
+def _checked_value(folder: Path, facts: IndexFacts, settings: Mapping[str, str]) -> Any | None:
+    """Return the setting, which `read_scoring` can decode; None if there is none."""
     try:
         value = json.loads(settings.get(SETTING, "null"))
-        if value is None or value["background"] is None:
-            return None
-        name: str = value["background"]["file"]
-        return name, read_background(folder, name, value["background"]["sha256"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(folder, error) from error
+    if value is not None:
+        read_scoring(folder, facts, value)
+    return value

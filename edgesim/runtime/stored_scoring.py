@@ -41,10 +41,10 @@ class StoredScoring:
             self._warn_of_growth()
         return self._scoring
 
-    def _read(self, value: dict[str, Any]) -> Scoring:
+    def _read(self, value: Any) -> Scoring:
         from edgesim.runtime.scoring import read_scoring  # every query comes here, and most indexes have none
 
-        return read_scoring(self._index, value)
+        return read_scoring(self._index.folder, self._index.facts, value)
 
     def _warn_of_growth(self) -> None:
         if self._scoring is None or self._scoring.calibration is None:

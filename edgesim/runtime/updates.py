@@ -54,7 +54,8 @@ def install(source: Path, store: Path, *, allow_downgrade: bool = False) -> Upda
     """Copy a bundle into a store, prove it there, and switch to it.
 
     The copy's bytes and signature are checked, and its golden embeddings are recomputed in a process of its
-    own, before the switch and through the store after it. On any failure the bundle in use stays in use.
+    own, before the switch and through the store after it. On any failure the bundle in use stays in use, or
+    the message says which one a failing disk has left there.
 
     Args:
         source: the folder of a bundle, on a memory stick for instance.
@@ -118,12 +119,13 @@ def _switch(store: Path, old: StoreState | None, new: Version) -> Update:
     if previous == new:
         previous = None
     state = StoreState(current=new, previous=previous)
-    write_state(store, state)
     try:
+        # May fail behind the switch: a disk that does not make it durable.
+        write_state(store, state)
         self_test = run_self_test(store)
     except BaseException:
         if old is None:
-            (store / STATE).unlink()
+            (store / STATE).unlink(missing_ok=True)
             sync_folder(store)
         else:
             write_state(store, old)

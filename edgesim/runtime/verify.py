@@ -17,7 +17,7 @@ from edgesim.runtime.index import EXACT_LIMIT
 from edgesim.runtime.live_graph import load_live_graph
 from edgesim.runtime.reader import EntryReader
 from edgesim.runtime.salvage import find_entries
-from edgesim.runtime.scoring import background_damage
+from edgesim.runtime.scoring import scoring_damage
 
 # More lines of SQLite's about one file help nobody.
 _SQLITE_LINES = 20
@@ -59,7 +59,7 @@ def verify_index(folder: Path) -> Verification:
             for read in (*reads, reader.compare_paths):
                 with _noted(found):
                     read()
-            for look_at in (_look_at_graph, _look_at_background):
+            for look_at in (_look_at_graph, _look_at_scoring):
                 with _noted(found):
                     look_at(reader, found)
     return found
@@ -91,8 +91,8 @@ def _look_at_entries(connection: sqlite3.Connection, reader: EntryReader, found:
             found.damage.append(f"{ENTRIES_FILE}: entry {finding.entry_id}{name} {finding.fault}")
 
 
-def _look_at_background(reader: EntryReader, found: Verification) -> None:
-    if (line := background_damage(reader.folder, reader.settings())) is not None:
+def _look_at_scoring(reader: EntryReader, found: Verification) -> None:
+    if (line := scoring_damage(reader.folder, reader.facts, reader.settings())) is not None:
         found.damage.append(line)
 
 

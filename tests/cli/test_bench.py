@@ -223,6 +223,23 @@ def test_a_report_is_printed_with_what_it_does_not_tell(capsys, monkeypatch):
         (["copy", "--html", "none/page.html"], 2, "--html: none is no folder; make it first"),
         (["nothing"], 4, "nothing: no such folder, and not one of copy, similar"),
         (["--compare", "none.json", "none.json"], 3, "none.json: cannot be read"),
+        *(
+            (
+                ["--compare", "a.json", "b.json", option, value],
+                2,
+                f"{option}: does not go with --compare, which measures nothing; leave it out",
+            )
+            for option, value in (
+                ("--index", "parts"),
+                ("--profile", "pi-4b"),
+                ("--fp32", "copy"),
+                ("--engine", "litert"),
+                ("--threads", "1"),
+                ("--seconds", "10"),
+                ("--sustained", "0"),
+                ("--html", "page.html"),
+            )
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_refused(tmp_path, monkeypatch, capsys, arguments, status, message):

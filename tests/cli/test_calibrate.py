@@ -143,6 +143,20 @@ def test_what_cannot_be_had(here: Path, capsys: Captured, arguments: list[str], 
     assert capsys.readouterr() == ("", f"edgesim: {message}\n")
 
 
+def test_a_page_that_cannot_be_written(here: Path, capsys: Captured) -> None:
+    calibrate = ["calibrate", "parts", "--augment", *LOOSE, "--out"]
+    (here / "file").write_text("")
+    assert main([*calibrate, "file"]) == 2
+    assert capsys.readouterr() == ("", "edgesim: file: is a file; choose a folder with --out\n")
+    assert main([*calibrate, "file/below"]) == 8
+    assert capsys.readouterr() == ("", "edgesim: file/below: Not a directory\n")
+    (here / "report" / "calibration.html").mkdir(parents=True)
+    assert main([*calibrate, "report"]) == 8
+    out, err = capsys.readouterr()
+    assert f"match from {kept().thresholds.upper:.4f} on" in out
+    assert err == "edgesim: report/calibration.html: cannot be written (Is a directory)\n"
+
+
 def test_verdicts_of_an_index_without_thresholds(here: Path, capsys: Captured) -> None:
     assert main(["query", "parts", "photos/0003.png", "--verdict"]) == 5
     assert capsys.readouterr() == (

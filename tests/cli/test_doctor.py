@@ -31,13 +31,15 @@ WORKING = [
 
 
 @pytest.fixture
-def found(monkeypatch):
-    """Stand-ins for what doctor finds: an engine that works, and intact encoders."""
+def found(monkeypatch, tmp_path):
+    """Stand-ins for what doctor finds: an engine that works, intact encoders, and no configuration."""
 
     def set_found(packages):
         monkeypatch.setattr(machine, "read_packages", lambda: packages)
         monkeypatch.setattr(machine, "check_builtin_bundle", lambda name: f"{name} (0123456789abcdef)")
 
+    monkeypatch.setattr("edgesim.trust.CONFIGURATION", tmp_path / "device.toml")
+    monkeypatch.delenv("EDGESIM_CONFIG", raising=False)
     set_found(WORKING)
     return set_found
 
@@ -154,6 +156,30 @@ def test_the_cure_of_a_package_that_fails(monkeypatch, name, versions, probe, pr
 
 
 @pytest.mark.parametrize(
+    ("kernel", "bits", "architecture"),
+    [
+        ("aarch64", 64, "aarch64"),
+        ("aarch64", 32, "armv7l"),
+        ("armv8l", 32, "armv7l"),
+        ("armv7l", 32, "armv7l"),
+        ("x86_64", 64, "x86_64"),
+        ("x86_64", 32, "i686"),
+    ],
+)
+def test_a_32_bit_system_on_a_64_bit_kernel_is_of_32_bits(monkeypatch, kernel, bits, architecture):
+    monkeypatch.setattr(platform, "machine", lambda: kernel)
+    monkeypatch.setattr(sys, "maxsize", 2 ** (bits - 1) - 1)
+    assert machine.read_machine().architecture == architecture
+
+
+def test_the_cure_for_numpy_2_names_no_engine_that_the_system_cannot_have(monkeypatch):
+    monkeypatch.setattr(machine, "_version", {"tflite-runtime": "2.14.0", "numpy": "2.4.6"}.get)
+    monkeypatch.setattr(machine, "try_in_process", lambda code: "SystemError")
+    monkeypatch.setattr(platform, "machine", lambda: "armv7l")
+    assert machine._read_package("tflite-runtime").cure == "pip install 'numpy<2'"
+
+
+@pytest.mark.parametrize(
     ("name", "architecture", "python", "cure"),
     [
         ("numpy", "x86_64", (3, 11), "pip install edgesim"),
@@ -163,6 +189,26 @@ def test_the_cure_of_a_package_that_fails(monkeypatch, name, versions, probe, pr
             "armv7l",
             (3, 11),
             "none for 32-bit systems; use tflite-runtime, or install a 64-bit system",
+        ),
+        (
+            "ai-edge-litert",
+            "armv7l",
+            (3, 13),
+            "none for 32-bit systems with this Python; install a 64-bit system, or one with Python 3.11",
+        ),
+        (
+            "tflite-runtime",
+            "armv7l",
+            (3, 13),
+            "none for 32-bit systems with this Python; install a 64-bit system, or one with Python 3.11",
+        ),
+        ("tflite-runtime", "armv7l", (3, 11), "pip install 'tflite-runtime==2.14.0' 'numpy<2'"),
+        (
+            "numpy",
+            "armv7l",
+            (3, 11),
+            "PyPI has none for 32-bit systems; make a kit for it on a PC: "
+            "edgesim bundle kit copy --profile pi-zero-2w-32bit --out kit",
         ),
         ("ai-edge-litert", "aarch64", (3, 13), "pip install 'edgesim[tflite]'"),
         ("tflite-runtime", "aarch64", (3, 11), "pip install 'tflite-runtime==2.14.0' 'numpy<2'"),
@@ -189,6 +235,7 @@ def test_the_report(capsys, found):
     assert f"edgesim          {__version__}" in lines
     assert "encoder copy     copy (0123456789abcdef)" in lines
     assert "encoder similar  similar (0123456789abcdef)" in lines
+    assert "configuration    none: bundles need no signature" in lines
     assert "onnxruntime  1.29     yes" in lines
     assert "hnswlib      -        -      not installed; pip install 'edgesim[hnsw]'" in lines
 
@@ -198,6 +245,7 @@ def test_the_report_as_json(capsys, found):
     report = json.loads(capsys.readouterr().out)
     assert report["edgesim"] == __version__
     assert report["machine"]["python"] == platform.python_version()
+    assert report["configuration"] is None
     assert report["packages"] == [dataclasses.asdict(package) for package in WORKING]
     assert report["encoders"] == {
         "copy": "copy (0123456789abcdef)",
@@ -211,6 +259,32 @@ def test_no_engine_that_works(capsys, found):
     captured = capsys.readouterr()
     assert captured.err == "edgesim: no inference engine works here; see the cures above\n"
     assert "onnxruntime  1.29     no     killed by SIGSEGV" in captured.out
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_the_configuration_of_the_device(capsys, tmp_path, found, strict):
+    (tmp_path / "device.toml").write_text(f"require_signed_bundles = {str(strict).lower()}")
+    assert main(["doctor"]) == 0
+    needed = f"must be signed by a key of {tmp_path}/keys" if strict else "need no signature"
+    line = f"configuration    {tmp_path}/device.toml: bundles {needed}"
+    assert line in capsys.readouterr().out.splitlines()
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["configuration"] == {
+        "file": f"{tmp_path}/device.toml",
+        "require_signed_bundles": strict,
+        "trusted_keys": f"{tmp_path}/keys",
+    }
+
+
+def test_a_configuration_that_nobody_can_read(capsys, tmp_path, found):
+    (tmp_path / "device.toml").write_text("require_signed = true")
+    problem = f"{tmp_path}/device.toml: unknown key 'require_signed'; did you mean 'require_signed_bundles'?"
+    assert main(["doctor"]) == 2
+    captured = capsys.readouterr()
+    assert f"configuration    {problem}" in captured.out.splitlines()
+    assert captured.err == f"edgesim: no bundle from elsewhere is accepted: {problem}\n"
+    assert main(["doctor", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["configuration"] == {"problem": problem}
 
 
 @pytest.mark.parametrize("name", ["copy", "similar"])

@@ -1,5 +1,6 @@
 """The frame of all commands: wrong requests, output that nobody reads, and terminals of other encodings."""
 
+import json
 import subprocess
 import sys
 
@@ -8,6 +9,16 @@ import pytest
 from edgesim.bundle import Bundle
 from edgesim.cli.main import main
 from tests.helpers import ROOT, run_python, write_photos
+
+
+def test_json_is_written_in_one_way(capsys):
+    commands = ROOT / "edgesim" / "cli"
+    assert [file.name for file in commands.glob("*.py") if b"json.dumps" in file.read_bytes()] == [
+        "json_output.py"
+    ]
+    assert main(["bundle", "show", "copy", "--json"]) == 0
+    printed = capsys.readouterr().out
+    assert printed == json.dumps(json.loads(printed), indent=2) + "\n"
 
 
 def test_an_unknown_command(capsys):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from edgesim.builtin import checkpoint_path
 from edgesim.cli.main import main
 from edgesim.models.zoo import load_model
 from edgesim.training.checkpoint import load_encoder
@@ -66,6 +67,24 @@ def test_without_settings_it_is_the_preset_of_copies(photos, monkeypatch):
     (config,) = seen
     assert (config.positives, config.augmentation, config.views) == ("views", "copies", 1)
     assert config.encoder == load_model("copy")
+
+
+def test_without_settings_copies_are_learnt_on_from_an_encoder_by_multi_similarity(photos, monkeypatch):
+    seen: list[TrainingConfig] = []
+    built_in_encoder, _ = load_encoder(checkpoint_path("copy"))
+    built_in = built_in_encoder.state_dict()
+
+    def no_training(config, images, held_out, run, device, start):
+        seen.append(config)
+        assert all(torch.equal(start[name], built_in[name]) for name in built_in)
+        return {}
+
+    monkeypatch.setattr("edgesim.training.metric_learning.train", no_training)
+    go_on = ["--from", "copy", "--positives", "views"]
+    assert main(["train", "--data", str(photos), *go_on, "--out", str(photos.parent / "run")]) == 0
+    (config,) = seen
+    assert (config.loss, config.augmentation, config.views) == ("ms", "copies", 2)
+    assert config.encoder == built_in_encoder.config
 
 
 def test_a_student_learns_from_a_teacher_of_another_architecture(photos, capsys):

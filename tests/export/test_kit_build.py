@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edgesim.builtin import bundle_folder
 from edgesim.bundle import Bundle
-from edgesim.errors import InputError, UsageError
+from edgesim.errors import BundleError, InputError, UsageError
 from edgesim.profiles import load_profile
 from edgesim_export.kit.build import KitRequest, make_kit
 from edgesim_export.kit.target import choose_target
@@ -117,6 +120,38 @@ def test_an_existing_folder_is_replaced_only_if_asked_for(tmp_path: Path, tiny_b
     (tmp_path / "kit" / "kit.json").unlink()
     with pytest.raises(UsageError, match="already exists"):
         make_kit(request(tmp_path, tiny_bundle, overwrite=True), collect=fake_packages())
+
+
+def test_the_bundle_in_a_kit_is_the_one_that_was_opened(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    """Another export may replace it at any time, and packages take minutes to download."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle.folder, folder)
+    opened = Bundle.load(folder)
+
+    def collect_slowly(*arguments: Any) -> dict[str, str]:
+        shutil.rmtree(folder)
+        shutil.copytree(bundle_folder("copy"), folder)
+        return fake_packages()(*arguments)
+
+    kit = make_kit(request(tmp_path, opened), collect=collect_slowly)
+    assert Bundle.load(kit.folder / "bundle").manifest_sha256 == tiny_bundle.manifest_sha256
+    assert kit.facts["encoder"] == tiny_bundle.title
+
+
+@pytest.mark.parametrize("change", ["another", "half"])
+def test_a_bundle_that_has_changed_since_it_was_opened(
+    tmp_path: Path, tiny_bundle: Bundle, change: str
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle.folder, folder)
+    opened = Bundle.load(folder)
+    shutil.copytree(bundle_folder("copy"), folder, dirs_exist_ok=True)
+    if change == "half":
+        (folder / "model.onnx").unlink()
+    with pytest.raises(BundleError) as caught:
+        make_kit(request(tmp_path, opened), collect=fake_packages())
+    assert str(caught.value) == f"{folder}: has changed while the kit was made; make the kit again"
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_a_failure_leaves_the_kit_that_was_there(tmp_path: Path, tiny_bundle: Bundle) -> None:

@@ -16,7 +16,7 @@ import edgesim
 from edgesim.bundle import Bundle
 from edgesim.errors import EdgesimError, InputError, MissingDependencyError, UsageError
 from edgesim.profiles import load_profile
-from edgesim_export.kit import debian, packages, pip
+from edgesim_export.kit import debian, hnswlib, packages, pip
 from edgesim_export.kit.own_wheel import pack_edgesim
 from edgesim_export.kit.target import Target
 from edgesim_export.kit.wheel import pack_wheel, read_wheel
@@ -263,6 +263,16 @@ def test_without_a_compiler_the_kit_lacks_hnswlib_and_says_so(
     assert packages.collect_packages(trixie, tiny_bundle, tmp_path, steps.append)["hnswlib"].startswith(
         "needs apt-get, so make the kit on Debian. "
     )
+
+
+def test_the_compiler_of_a_32_bit_system_on_a_64_bit_kernel_is_none_for_64_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    monkeypatch.setattr("sys.maxsize", 2**31 - 1)
+    monkeypatch.setattr("shutil.which", lambda name: name if name == "g++" else None)
+    with pytest.raises(MissingDependencyError, match=r"^needs the compiler aarch64-linux-gnu-g\+\+; run: "):
+        hnswlib.make_hnswlib(PI, tmp_path, tmp_path)
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 """Entries as Parquet: what pyarrow itself reads, and what it writes; in parts; nothing malformed gets in."""
 
+import contextlib
+import dataclasses
 import json
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +243,32 @@ def test_a_failed_export_leaves_what_was_there(
         write_file(exported, index._store)
     assert exported.read_bytes() == before
     assert {path.name for path in exported.parent.iterdir()} == {"parts", "parts.parquet"}
+
+
+def test_parts_are_all_entries_and_their_vectors(parts: Path) -> None:
+    with Index.open(parts, read_only=True) as index:
+        found = list(index._store.parts(3))
+        assert [len(entries) for entries, _ in found] == [3, 1]
+        assert [entry for entries, _ in found for entry in entries] == index.entries()
+        np.testing.assert_array_equal(np.concatenate([vectors for _, vectors in found]), index.vectors()[1])
+
+
+def test_an_entry_from_before_a_change_is_told_at_the_end(parts: Path) -> None:
+    change = "UPDATE entries SET mtime_ns = ?, facts_digest = ? WHERE path = ?"
+    path = b"/a/4.png"
+    with contextlib.closing(sqlite3.connect(parts / "entries.sqlite3")) as database:
+        before = database.execute("SELECT mtime_ns, facts_digest FROM entries WHERE path = ?", (path,))
+        row = before.fetchone()
+        with Index.open(parts) as index:
+            index.add([dataclasses.replace(new_entry("/a/4.png", None), mtime_ns=row[0] + 1)])
+        with database:
+            database.execute(change, (*row, path))
+    with Index.open(parts, read_only=True) as index:
+        found = index._store.parts(3)
+        next(found)
+        next(found)  # in itself it is intact
+        with pytest.raises(DamagedIndexError, match="the entries are not those that were written"):
+            next(found)
 
 
 def test_the_commands(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.bundle import Bundle
-from edgesim.errors import StorageError, UsageError
+from edgesim.errors import BundleError, StorageError, UsageError
 from edgesim.files import sha256_file
 from edgesim.profiles import DeviceProfile
 from edgesim_export.kit import install
@@ -96,6 +96,7 @@ def make_kit(
         collect: gets the packages; by default `collect_packages`.
 
     Raises:
+        BundleError: the bundle has changed since it was opened.
         UsageError, InputError, MissingDependencyError, StorageError: as their classes say.
     """
     target = check_request(request)
@@ -120,13 +121,14 @@ def _fill(
     folder: Path, request: KitRequest, target: Target, collect: Collect, progress: Progress
 ) -> dict[str, Any]:
     (folder / "wheels").mkdir(parents=True)
+    # Before minutes of downloading, next to the wheel of edgesim: the two are of one moment.
+    _copy_bundle(request.bundle, folder / "bundle")
     missing = collect(target, request.bundle, folder / "wheels", progress)
     progress("checking and packing")
     wheels = [read_wheel(path) for path in sorted((folder / "wheels").glob("*.whl"))]
     lines = ["# pip install --no-index --find-links wheels --require-hashes -r requirements.txt"]
     lines += [wheel.requirement for wheel in wheels]
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n")
-    shutil.copytree(request.bundle.folder, folder / "bundle")
     facts = _facts(request, target, wheels, missing)
     _write_installer(folder, facts, target.profile)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -137,6 +139,17 @@ def _fill(
     facts["installed_bytes"] = _installed_bytes(wheels, folder / "bundle")
     (folder / install.FACTS).write_bytes(install.seal(facts))
     return facts
+
+
+def _copy_bundle(bundle: Bundle, target: Path) -> None:
+    """Copy a bundle; raise `BundleError` if its files are not those any more that were read and checked."""
+    shutil.copytree(bundle.folder, target)
+    try:
+        unchanged = Bundle.load(target).manifest_sha256 == bundle.manifest_sha256
+    except BundleError:
+        unchanged = False
+    if not unchanged:
+        raise BundleError(f"{bundle.folder}: has changed while the kit was made; make the kit again")
 
 
 def _installed_bytes(wheels: list[Wheel], bundle: Path) -> int:

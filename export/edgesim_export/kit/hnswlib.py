@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from edgesim import machine
 from edgesim.errors import InputError, MissingDependencyError
 from edgesim_export.kit.debian import DebianArchive, read_package, repack
 from edgesim_export.kit.install import MACHINES
@@ -94,7 +94,7 @@ def _compile(target: Target, work: Path) -> bytes:
 
 def _compiler(architecture: str) -> str:
     name = f"{MACHINES[architecture]}-g++"
-    here = platform.machine() == architecture
+    here = machine.architecture() == architecture
     found = shutil.which(name) or (shutil.which("g++") if here else None)
     if found is None:
         package = "g++" if here else f"g++-{MACHINES[architecture].replace('_', '-')}"
@@ -106,7 +106,7 @@ def _python_headers(target: Target, work: Path) -> list[Path]:
     """Return the folders of the target's Python headers: this Python's where it is of the same kind."""
     here = Path(sysconfig.get_path("include"))
     same = f"{sys.version_info[0]}.{sys.version_info[1]}" == target.python
-    if same and platform.machine() == target.profile.architecture and (here / "Python.h").exists():
+    if same and machine.architecture() == target.profile.architecture and (here / "Python.h").exists():
         return [here]
     release = DEBIAN_RELEASES.get(target.python)
     if release is None:

@@ -17,6 +17,17 @@ from pages.page import Page, Tables
 
 # The student of the asymmetric comparison has a table of its own.
 _FIRST_PART = "copy_first_part"
+# The float encoders on the way to `copy` and past it, and what each learnt by; a table of their own.
+_STAGES = {
+    "copy_144_average (float)": "QK Iteration, own keys",
+    "copy_ms (float)": "Multi-Similarity, 128 images in a batch",
+    "copy_ms_1024 (float)": "512 images in a batch",
+    "copy_ms_2048 (float)": "1,024 images, more crops and pastes",
+    "copy_ms_crops (float)": "1,024 images, still more, and milder views",
+    "copy (float)": "the average of these three, which ships",
+    "copy_ms_4096 (float)": "from there, 2,048 images, most crops and pastes",
+}
+_ON_THE_WAY = [name for name in _STAGES if name != "copy (float)"]
 _STUDY_METRICS = ("micro_ap", "recall_at_p90", "recall_at_1")
 _METRICS = ("recall_at_1", "micro_ap", "recall_at_p90")
 
@@ -30,7 +41,7 @@ def _measured(result: Mapping[str, Any], part: str) -> list[tuple[str, Mapping[s
     found = [
         (name, of)
         for name, of in result["encoders"].items()
-        if part in of["parts"] and not name.startswith(_FIRST_PART)
+        if part in of["parts"] and not name.startswith(_FIRST_PART) and name not in _ON_THE_WAY
     ]
     return sorted(found, key=lambda item: -item[1]["parts"][part]["normalised"]["micro_ap"])
 
@@ -66,6 +77,24 @@ def asymmetric_table(result: Mapping[str, Any]) -> str:
             query, _, references = name.partition(", references by ")
             rows.append([query, references or "the same", *(f"{row[key]:.3f}" for key in _METRICS)])
     return markdown_table(["queries by", "references by", "recall@1", "micro-AP", "recall@P90"], rows)
+
+
+def stages_table(result: Mapping[str, Any]) -> str:
+    """What the encoders on the way to `copy`, and past it, find of each part."""
+    header = ["run", "learnt by", "look-alikes: recall@1"]
+    header += [
+        f"{part}: {score}"
+        for part in ("look-alikes", "stacked", "mild")
+        for score in ("micro-AP", "normalised")
+    ]
+    rows = []
+    for name, learnt_by in _STAGES.items():
+        if name in result["encoders"]:
+            parts = [result["encoders"][name]["parts"][part] for part in ("lookalikes", "stacked", "mild")]
+            values = [parts[0]["recall_at_1"]]
+            values += [value for of in parts for value in (of["micro_ap"], of["normalised"]["micro_ap"])]
+            rows.append([name.partition(" ")[0], learnt_by, *(f"{value:.3f}" for value in values)])
+    return markdown_table(header, rows)
 
 
 def labels_table(result: Mapping[str, Any], part: str) -> str:
@@ -176,6 +205,7 @@ TABLES: Tables = {
         for suffix, table in (("", part_table), (" by edit", labels_table))
     },
     "latency": (DETECTION, latency_table),
+    "stages": (DETECTION, stages_table),
     "asymmetric": (DETECTION, asymmetric_table),
     "similar": (SIMILAR, similar_table),
     "qk million": ("copy/qk_million", million_table),

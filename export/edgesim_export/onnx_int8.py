@@ -19,6 +19,7 @@ from edgesim.models.encoder import Encoder
 from edgesim_export.converted import ConvertedModel
 from edgesim_export.layers import Operator
 from edgesim_export.onnx_graph import INPUT, export_float, operators, strip_metadata, take_weights
+from edgesim_export.onnx_ties import separate_ties
 from edgesim_export.onnx_weights import quantise_weights
 from edgesim_export.quiet import quiet
 from edgesim_export.ranges import Activations, Ranges, find_ranges
@@ -71,6 +72,7 @@ class OnnxGraph:
         model.CopyFrom(self._model)
         if recipe.mode == "static":
             model = _static(model, recipe, ranges, float_keys)
+            separate_ties(model)
         elif recipe.mode == "weights":
             per_channel = recipe.granularity == "per_channel"
             model = quantise_weights(model, recipe.weight_levels, float_keys, per_channel=per_channel)

@@ -10,7 +10,7 @@ from edgesim.bundle import Bundle
 from edgesim.runtime.matcher import Matcher
 
 # What the two model files' embeddings of a golden image agree to at least: docs/index-reliability.md.
-COSINE = {"copy": 0.996, "similar": 0.981}
+COSINE = {"copy": 0.997, "similar": 0.981}
 
 
 @pytest.mark.parametrize("name", ENCODERS)

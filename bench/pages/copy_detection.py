@@ -90,9 +90,9 @@ def stages_table(result: Mapping[str, Any]) -> str:
     rows = []
     for name, learnt_by in _STAGES.items():
         if name in result["encoders"]:
-            parts = [result["encoders"][name]["parts"][part] for part in ("lookalikes", "stacked", "mild")]
-            values = [parts[0]["recall_at_1"]]
-            values += [value for of in parts for value in (of["micro_ap"], of["normalised"]["micro_ap"])]
+            parts = result["encoders"][name]["parts"]
+            found = [Quality.of(parts[part]) for part in ("lookalikes", "stacked", "mild")]
+            values = [*found[0], *found[1][1:], *found[2][1:]]
             rows.append([name.partition(" ")[0], learnt_by, *(f"{value:.3f}" for value in values)])
     return markdown_table(header, rows)
 

@@ -2,8 +2,8 @@
 
 ONNX Runtime scales both tensors in float32, adds or multiplies, and rounds to a step of the result. Where the
 exact result lies half way between two steps, whether a CPU fuses multiplication and addition decides. A pair
-of 8-bit numbers has 65,536 values, so all can be looked at; a scale of the result that is larger by less than
-a hundredth moves them off the ties. Our choice.
+of 8-bit numbers has 65,536 values, so all can be looked at; a scale of the result that is a little larger, by
+less than a thousandth as a rule, moves them off the ties. Our choice.
 """
 
 from __future__ import annotations
@@ -39,17 +39,18 @@ class Levels:
 def separate_ties(model: onnx.ModelProto) -> None:
     """Enlarge, in place, the scales of sums and products of a QDQ graph until none lies on a tie."""
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-    makers = {name: node for node in model.graph.node for name in node.output}
+    dequantisers = {node.output[0]: node for node in model.graph.node if node.op_type == "DequantizeLinear"}
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
     for node in model.graph.node:
-        sides = [makers.get(name) for name in node.input]
+        if node.op_type not in _OPERATIONS:
+            continue
+        sides = [dequantisers[name] for name in node.input if name in dequantisers]
         result = readers.get(node.output[0], [])
-        quantised = all(side is not None and side.op_type == "DequantizeLinear" for side in sides)
-        if node.op_type in _OPERATIONS and quantised and [r.op_type for r in result] == ["QuantizeLinear"]:
-            first, second = (Levels(side, initializers) for side in sides if side is not None)
+        if len(sides) == 2 and [reader.op_type for reader in result] == ["QuantizeLinear"]:
+            first, second = (Levels(side, initializers) for side in sides)
             if first.scale.ndim == second.scale.ndim == 0:
                 exact = _OPERATIONS[node.op_type](first.values, second.values)
                 _separate(exact, Levels(result[0], initializers))

@@ -139,7 +139,7 @@ def test_ranges_by_hand(tmp_path):
     for name, layer in zip(names, before_gelu, strict=True):
         low, high = float(outputs[layer].min()), float(outputs[layer].max())
         scale, _ = quantiser_of(model, stored, producers[producers[name]])
-        # Larger by less than a hundredth where a sum would lie on a tie: edgesim_export.onnx_ties.
+        # A little larger where a sum would lie on a tie: edgesim_export.onnx_ties.
         assert 1 - 1e-4 < scale / ((high - max(low, -3.0)) / 255) < 1.01
         lowest.append(low)
     # The rule is put to the test from both sides.

@@ -73,3 +73,9 @@ def graph_index(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -
         index.add(new_entries(VECTORS))
         index.refresh_graph()
     return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, graph_index: Path) -> Path:
+    """The folder of an index to change or damage: a copy of `graph_index`."""
+    return Path(shutil.copytree(graph_index, tmp_path / "index"))

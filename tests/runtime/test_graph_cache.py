@@ -33,11 +33,6 @@ from tests.runtime.graph_index import (
 from tests.runtime.index_entries import new_entries
 
 
-@pytest.fixture
-def folder(tmp_path: Path, graph_index: Path) -> Path:
-    return Path(shutil.copytree(graph_index, tmp_path / "index"))
-
-
 def flip_a_byte(folder: Path) -> None:
     content = bytearray((folder / "graph.hnsw").read_bytes())
     content[len(content) // 2] ^= 1

@@ -1,6 +1,5 @@
 """A search through the graph: as good as an exact one; exact where a graph is not needed or cannot be."""
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -26,11 +25,6 @@ from tests.runtime.graph_index import (
     state,
 )
 from tests.runtime.index_entries import new_entries
-
-
-@pytest.fixture
-def folder(tmp_path: Path, graph_index: Path) -> Path:
-    return Path(shutil.copytree(graph_index, tmp_path / "index"))
 
 
 @pytest.mark.parametrize("read_only", [True, False])

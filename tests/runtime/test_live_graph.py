@@ -23,11 +23,6 @@ from tests.runtime.graph_index import (
 from tests.runtime.index_entries import new_entries, unit_vectors
 
 
-@pytest.fixture
-def folder(tmp_path: Path, graph_index: Path) -> Path:
-    return Path(shutil.copytree(graph_index, tmp_path / "index"))
-
-
 def test_a_graph_that_is_behind_finds_what_came_and_not_what_went(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

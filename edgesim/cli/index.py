@@ -74,6 +74,12 @@ def _add_action(actions: Subparsers) -> None:
         help="compute the vectors with the float encoder of this training run, a large key model that the "
         "encoder was trained to land on; queries need the encoder only. Needs torch",
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="read N images at a time (default: as many as there are cores and gigabytes of memory)",
+    )
     add_engine_option(parser)
     add_json_option(parser, _HELP_JSON)
     parser.set_defaults(run=run_add)
@@ -87,7 +93,7 @@ def run_add(args: argparse.Namespace) -> int:
     labels = parse_labels(args.label)
     keys = None if args.keys is None else _key_encoder(args.keys)
     with Matcher(args.index, args.encoder, args.engine, create=True) as matcher:
-        report = matcher.add(args.paths, labels, progress=True, keys=keys)
+        report = matcher.add(args.paths, labels, progress=True, keys=keys, jobs=args.jobs)
         entries = len(matcher.index)
     for path, reason in report.skipped:
         print(f"skipped {path}: {reason}", file=sys.stderr)

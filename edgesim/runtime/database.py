@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgesim.errors import DamagedIndexError, EdgesimError, IndexStoreError, StorageError
+from edgesim.runtime.change_counter import CountingConnection
 from edgesim.runtime.entry import one_line
 
 ENTRIES_FILE = "entries.sqlite3"
@@ -45,7 +46,7 @@ def exists(folder: Path) -> bool:
     return not (head.startswith(_JOURNAL_MAGIC) and not any(head[_PAGES_BEFORE]))
 
 
-def connect_to_write(folder: Path, *, create: bool = False) -> sqlite3.Connection:
+def connect_to_write(folder: Path, *, create: bool = False) -> CountingConnection:
     """Open the index in `folder` for reading and writing."""
     with closed_on_failure(_connect(folder, "rwc" if create else "rw")) as connection:
         if create:
@@ -57,7 +58,7 @@ def connect_to_write(folder: Path, *, create: bool = False) -> sqlite3.Connectio
         return connection
 
 
-def connect_to_read(folder: Path) -> sqlite3.Connection:
+def connect_to_read(folder: Path) -> CountingConnection:
     """Open the index in `folder` so that nothing can be written, not even a lock file."""
     with closed_on_failure(_connect(folder, "ro")) as connection:
         try:
@@ -71,15 +72,25 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
         return connection
 
 
-def _connect(folder: Path, mode: str) -> sqlite3.Connection:
+def _connect(folder: Path, mode: str) -> CountingConnection:
     if mode != "rwc" and not exists(folder):
         raise IndexStoreError(f"{folder}: no index there; make one with: edgesim index add {folder} PATH")
-    uri = f"{(folder / ENTRIES_FILE).absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    path = folder / ENTRIES_FILE
+    with closed_on_failure(
+        sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=BUSY_TIMEOUT,
+            isolation_level=None,
+            factory=CountingConnection,
+        )
+    ) as connection:
+        connection.count_changes_of(path)
+        return connection
 
 
 @contextlib.contextmanager
-def closed_on_failure(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+def closed_on_failure(connection: CountingConnection) -> Iterator[CountingConnection]:
     """Close the connection if the block fails, and leave it open if not."""
     try:
         yield connection

@@ -125,13 +125,18 @@ class Embedder:
         Raises:
             ImageError: it cannot be decoded, or is refused.
         """
+        embedding: NDArray[np.float32] = self.embed_pixels(self.load(source, name)[None])[0]
+        return embedding
+
+    def load(self, source: Path | bytes | Image.Image, name: str | None = None) -> NDArray[np.uint8]:
+        """Return what the encoder sees of one image, (S, S, 3) uint8; see `embed_image`.
+
+        Takes most of the time and may be called in many threads; `embed_pixels` in one only.
+        """
         size = self.bundle.spec.input_size
         if isinstance(source, Image.Image):
-            pixels = resize_image(source.convert("RGB"), size)
-        else:
-            pixels = load_pixels(source, size, name)
-        embedding: NDArray[np.float32] = self.embed_pixels(pixels[None])[0]
-        return embedding
+            return resize_image(source.convert("RGB"), size)
+        return load_pixels(source, size, name)
 
     def self_test(self) -> float:
         """Recompute the bundle's golden embeddings; return the lowest cosine with the recorded ones.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.runtime.change_counter import CountingConnection
 from edgesim.runtime.database import damaged
 from edgesim.runtime.digests import vector_digest
 from edgesim.runtime.entry import Entry
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class FilteredReader(EntryReader):
     """An `EntryReader` that also selects by labels."""
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, folder: Path, connection: CountingConnection) -> None:
         super().__init__(folder, connection)
         self._functions_defined = self._facts_compared = False
 

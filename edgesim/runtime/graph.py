@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
-import os
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.errors import missing_dependency
+from edgesim.runtime.jobs import usable_cores
 
 # Where the graph of an index lies in its folder (edgesim.runtime.graph_cache).
 GRAPH_FILE = "graph.hnsw"
@@ -78,13 +78,6 @@ def _bound(similarities: Vectors, k: int) -> np.float32:
     return np.float32(np.partition(similarities, -k)[-k])
 
 
-def _usable_cores() -> int:
-    """Return how many cores this process may use: hnswlib would count those that it is kept off, too."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class Graph:
     """An HNSW graph over L2-normalised vectors of D numbers, each under the id of its entry.
 
@@ -146,7 +139,7 @@ class Graph:
         self._insert(ids, vectors)
 
     def _insert(self, ids: Ids, vectors: Vectors) -> None:
-        threads = _usable_cores()
+        threads = usable_cores()
         for start in range(0, len(ids), _CHUNK):
             chunk = slice(start, start + _CHUNK)
             self._graph.add_items(vectors[chunk], ids[chunk], num_threads=threads)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from edgesim.errors import ImageError
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.errors import ImageError, UsageError
 from edgesim.runtime.entry import Entry, NewEntry, check_labels, entry_path
 from edgesim.runtime.index import Index
+from edgesim.runtime.jobs import default_jobs
 from edgesim.runtime.keys import ImageEmbedder
 
 # A commit after so many images, or so many seconds: what a power cut costs at most. Each commit waits for the
@@ -48,6 +53,7 @@ def add_images(
     progress: bool = False,
     *,
     refresh_graph: bool = True,
+    jobs: int | None = None,
 ) -> AddReport:
     """Add image files to an index, or bring their entries up to date.
 
@@ -61,17 +67,24 @@ def add_images(
         labels: merged with the labels that an entry has.
         progress: show a progress bar if stderr is a terminal.
         refresh_graph: bring the search graph of a large index up to date at the end.
+        jobs: how many images are read and decoded at a time, which is most of the work; by default
+            `edgesim.runtime.jobs.default_jobs`. What the index becomes does not depend on it.
 
     Raises:
-        UsageError: a label is not valid UTF-8.
+        UsageError: a label is not valid UTF-8, or `jobs` is not at least 1.
         StorageError: the disk is full or read-only; the message says how many entries are committed.
         KeyboardInterrupt: Ctrl-C; what was committed before stays, nothing else; the message says how much.
     """
     check_labels(labels)
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs: expected 1 or more, got {jobs}")
     run = _Run(index, embedder, labels)
+    names = list(dict.fromkeys(entry_path(path) for path in paths))
     try:
-        for path in _with_progress(dict.fromkeys(entry_path(path) for path in paths), progress):
-            run.take(path)
+        files = run.read_all(_with_progress(names, progress), min(jobs or default_jobs(), len(names)))
+        with contextlib.closing(files):
+            for file in files:
+                run.take(file)
         run.commit()
         if refresh_graph:
             index.refresh_graph()
@@ -83,12 +96,31 @@ def add_images(
     return run.report
 
 
-def _with_progress(paths: Iterable[str], progress: bool) -> Iterable[str]:
+def _with_progress(paths: list[str], progress: bool) -> Iterable[str]:
     if not progress:
         return paths
     from tqdm import tqdm
 
-    return tqdm(list(paths), unit="image", disable=None)
+    return tqdm(paths, unit="image", disable=None)
+
+
+@dataclasses.dataclass
+class _File:
+    """A file that is to be added, and what reading it came to.
+
+    Attributes:
+        path: of the file.
+        old: its entry, if there is one.
+        entry: what there is to write about it, but for the vector; None if nothing is.
+        pixels: (S, S, 3) uint8, what the encoder is to see; None if the content is the one that is there.
+        refused: why it cannot be used.
+    """
+
+    path: str
+    old: Entry | None
+    entry: NewEntry | None = None
+    pixels: NDArray[np.uint8] | None = None
+    refused: ImageError | None = None
 
 
 class _Run:
@@ -100,15 +132,27 @@ class _Run:
         self._batch: list[NewEntry] = []
         self._last_commit = time.monotonic()
 
-    def take(self, path: str) -> None:
-        """Look at one file; commit if it is time."""
-        old = self._index.find(path)
-        try:
-            entry = self._read(path, old)
-        except ImageError as error:
-            self.report.skipped.append((path, str(error).removeprefix(f"{path}: ")))
+    def read_all(self, paths: Iterable[str], jobs: int) -> Generator[_File]:
+        """Read the files, so many at a time, and yield them in the order of the paths."""
+        # Here and now, not in the threads: SQLite's connection is for use in one.
+        files = (_File(path, self._index.find(path)) for path in paths)
+        if jobs <= 1:
+            for file in files:
+                yield self._read(file)
             return
-        self._count(entry, old)
+        from edgesim.ahead import ahead  # a single image is spared its import
+
+        yield from ahead(self._read, files, jobs)
+
+    def take(self, file: _File) -> None:
+        """Take what was read of one file; commit if it is time."""
+        if file.refused is not None:
+            self.report.skipped.append((file.path, str(file.refused).removeprefix(f"{file.path}: ")))
+            return
+        entry = file.entry
+        if entry is not None and file.pixels is not None:
+            entry = dataclasses.replace(entry, vector=self._embedder.embed_pixels(file.pixels[None])[0])
+        self._count(entry, file.old)
         if entry is not None:
             self._batch.append(entry)
         if len(self._batch) >= COMMIT_IMAGES or time.monotonic() - self._last_commit > COMMIT_SECONDS:
@@ -121,27 +165,34 @@ class _Run:
         self._batch = []
         self._last_commit = time.monotonic()
 
-    def _read(self, path: str, old: Entry | None) -> NewEntry | None:
-        """Return what there is to write about a file, None if nothing is. Raises `ImageError`."""
-        status = _status(path)
+    def _read(self, file: _File) -> _File:
+        """Find out what there is to write about a file; in any thread."""
+        try:
+            self._compare(file, _status(file.path))
+        except ImageError as error:
+            file.refused = error
+        return file
+
+    def _compare(self, file: _File, status: os.stat_result) -> None:
+        """Compare a file with its entry. Raises `ImageError`."""
+        old = file.old
         known = old is not None and (old.size, old.mtime_ns) == (status.st_size, status.st_mtime_ns)
-        if old is not None and known and self._labelled(old):
-            return None
-        vector = None
         if old is not None and known:
+            if self._labelled(old):
+                return
             digest = old.sha256
         else:
-            content = _content(path)
+            content = _content(file.path)
             digest = hashlib.sha256(content).hexdigest()
             if old is None or digest != old.sha256:
-                vector = self._embedder.embed_image(content, name=path)
-        return NewEntry(
-            path=path,
+                file.pixels = self._embedder.load(content, name=file.path)
+        file.entry = NewEntry(
+            path=file.path,
             sha256=digest,
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
             labels=self._labels,
-            vector=vector,
+            vector=None,
         )
 
     def _labelled(self, entry: Entry) -> bool:

@@ -16,11 +16,15 @@ from edgesim.model_spec import ModelSpec
 class ImageEmbedder(Protocol):
     """What adding images needs of an encoder; `Embedder` is one."""
 
-    def embed_image(self, source: bytes, /, name: str | None = None) -> NDArray[np.float32]:
-        """Return the L2-normalised embedding (D,) of an image file's bytes.
+    def load(self, source: bytes, /, name: str | None = None) -> NDArray[np.uint8]:
+        """Return what the encoder sees of an image file's bytes, (S, S, 3) uint8; for use in many threads.
 
         `name` is what messages call the image. Raises `ImageError`.
         """
+        ...
+
+    def embed_pixels(self, pixels: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        """Return the L2-normalised embeddings (N, D) of (N, S, S, 3) uint8; for use in one thread."""
         ...
 
 

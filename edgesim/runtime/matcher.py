@@ -115,6 +115,7 @@ class Matcher:
         labels: Mapping[str, str] | None = None,
         progress: bool = False,
         keys: KeyEncoder | None = None,
+        jobs: int | None = None,
     ) -> AddReport:
         """Add images, and the images below folders; may be repeated, see `add_images`.
 
@@ -123,6 +124,7 @@ class Matcher:
             labels: see `add_images`.
             progress: show a progress bar if stderr is a terminal.
             keys: the key model that computes the vectors, in place of the encoder; always the same one.
+            jobs: see `add_images`.
 
         Raises:
             InputError: a path that does not exist, or a folder without images.
@@ -130,7 +132,7 @@ class Matcher:
             UsageError: the embeddings of key model and encoder are not of one size.
         """
         self._key_model(keys)
-        return self.add_files(find_images(paths), labels, progress, keys)
+        return self.add_files(find_images(paths), labels, progress, keys, jobs=jobs)
 
     def add_files(
         self,
@@ -139,6 +141,7 @@ class Matcher:
         progress: bool = False,
         keys: KeyEncoder | None = None,
         refresh_graph: bool = True,
+        jobs: int | None = None,
     ) -> AddReport:
         """Add image files, see `add`; one that is gone is skipped as one that cannot be decoded is.
 
@@ -150,7 +153,13 @@ class Matcher:
         if self._index is None:
             self._index = Index.create(self._folder, self.embedder.bundle, model)
         return add_images(
-            self._index, keys or self.embedder, files, labels or {}, progress, refresh_graph=refresh_graph
+            self._index,
+            keys or self.embedder,
+            files,
+            labels or {},
+            progress,
+            refresh_graph=refresh_graph,
+            jobs=jobs,
         )
 
     def _key_model(self, keys: KeyEncoder | None) -> KeyModel | None:

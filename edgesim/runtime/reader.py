@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.runtime.change_counter import CountingConnection
+from edgesim.runtime.commits import Commits
 from edgesim.runtime.database import check_length, damaged, reported, transaction
 from edgesim.runtime.digests import digest, path_digest, vector_digest
 from edgesim.runtime.entry import Entry
@@ -40,9 +41,10 @@ class EntryReader:
         format_version: 1, without checksums, or the present one.
     """
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, folder: Path, connection: CountingConnection) -> None:
         self.folder = folder
         self._connection = connection
+        self._commits = Commits(connection)
         self._paths_compared = False
         with transaction(connection, "DEFERRED"):
             check_length(folder, connection)
@@ -73,7 +75,7 @@ class EntryReader:
     def commit(self) -> Commit:
         """Return what another commit will change; it costs less than to read the tally."""
         with reported(self.folder):
-            return Commit(self._value("PRAGMA data_version"), self._connection.total_changes)
+            return self._commits.last()
 
     def version(self) -> Version:
         """Return the name of the present set of vectors."""

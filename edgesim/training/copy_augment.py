@@ -60,8 +60,9 @@ class CopyAugmentConfig:
     Attributes:
         depth_min: fewest kinds of changes in a view.
         depth_max: most kinds; the number is drawn uniformly.
-        mild_share: share of views that get a light change only: cropped to 60 % or more, perhaps mirrored, a
+        mild_share: share of views that get a light change only: cropped a little, perhaps mirrored, a
             little light. They keep clean photographs among what the encoder learns from.
+        mild_crop_area_min: smallest share of the picture's area that a mild view keeps.
         crop_area_min: smallest share of the picture's area that a crop keeps.
         crop, flip, upside_down, quarter_turn, rotation, perspective, overlay, paste, blend, text, emoji,
             border, screenshot, colour, grey, blur, pixels, noise, jpeg: weight of each kind. Kinds are drawn
@@ -74,6 +75,7 @@ class CopyAugmentConfig:
     depth_min: int = 1
     depth_max: int = 5
     mild_share: float = 0.15
+    mild_crop_area_min: float = 0.6
     crop_area_min: float = 0.2
     crop: float = 3.0
     flip: float = 1.0
@@ -107,8 +109,9 @@ class CopyAugmentConfig:
             )
         if not 0 <= self.mild_share <= 1:
             raise ValueError(f"mild_share must be between 0 and 1, got {self.mild_share}")
-        if not 0 < self.crop_area_min <= 1:
-            raise ValueError(f"crop_area_min must be above 0 and at most 1, got {self.crop_area_min}")
+        for name in ("crop_area_min", "mild_crop_area_min"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
 
     def weights(self) -> dict[str, float]:
         """Return kind -> weight, in the order of `KINDS`."""
@@ -169,8 +172,8 @@ class CopyAugment:
         return self.apply(kinds, image, other, rng) if kinds else self._mild(image, other, rng)
 
     def _mild(self, image: Pixels, other: Pixels, rng: np.random.Generator) -> Pixels:
-        """Crop to 60 % or more, mirror every second one, and change the light a little."""
-        image = copy_geometry.crop(image, other, rng, area_min=0.6)
+        """Crop a little, mirror every second one, and change the light a little."""
+        image = copy_geometry.crop(image, other, rng, area_min=self.config.mild_crop_area_min)
         if rng.random() < 0.5:
             image = copy_geometry.flip(image, other, rng)
         image = copy_geometry.resize(image, self.output_size, self.output_size)

@@ -39,11 +39,13 @@ class KeyEmbedder:
         self.encoder_id = self.spec.encoder_id(weights_sha256(encoder))
         self._encoder = encoder.to(pick_device("auto"))
 
-    def embed_image(self, source: Path | bytes, name: str | None = None) -> NDArray[np.float32]:
-        """Return the L2-normalised embedding (D,) of one image, a path or the bytes of an image file.
+    def load(self, source: Path | bytes, name: str | None = None) -> NDArray[np.uint8]:
+        """Return what the encoder sees of one image, (S, S, 3) uint8, a path or the bytes of an image file.
 
         `name` is what messages call the image, by default its path. Raises `ImageError`.
         """
-        pixels = load_pixels(source, self.spec.input_size, name)
-        embedding: NDArray[np.float32] = embed_pixels(self._encoder, self.spec, pixels[None])[0]
-        return embedding
+        return load_pixels(source, self.spec.input_size, name)
+
+    def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the L2-normalised embeddings (N, D) of (N, S, S, 3) uint8."""
+        return embed_pixels(self._encoder, self.spec, pixels)

@@ -27,6 +27,7 @@ from edgesim.files import write_atomic
 from edgesim.model_spec import ModelSpec
 from edgesim.models.encoder import Encoder
 from edgesim.training import distributed
+from edgesim.training.allocator import keep_freed_memory
 from edgesim.training.checkpoint import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
@@ -42,6 +43,7 @@ from edgesim.training.datasets import ImageSet
 from edgesim.training.device import autocast, pick_device
 from edgesim.training.distillation import distillation_loss, load_teacher
 from edgesim.training.evaluate import evaluate
+from edgesim.training.key_pictures import Pictures
 from edgesim.training.losses import MultiSimilarityLoss, NormalisedSoftmaxLoss
 from edgesim.training.optimizer import build_optimizer, learning_rate
 from edgesim.training.qk_iteration import QKIteration
@@ -80,7 +82,10 @@ class Trainer:
             self.teacher = load_teacher(config, images.classes).to(self.device)
         self.qk = self._qk_iteration() if config.loss == "qk" else None
         self.optimizer = build_optimizer(config, [*self.encoder.parameters(), *self.loss.parameters()])
-        self.views = Views(config, self.spec, images.pixels, self.device)
+        pictures: Pictures = images.pixels
+        if self.qk is not None and config.qk.views_of_crops:
+            pictures = self.qk.pictures
+        self.views = Views(config, self.spec, pictures, self.device)
         self.labels = torch.from_numpy(images.labels).to(self.device)
         self.epoch = 0
         self.step = 0
@@ -109,7 +114,7 @@ class Trainer:
             return class_balanced_batches(
                 self.images.labels, config.batch_size, config.views, config.seed, epoch
             )
-        return view_batches(len(self.images), config.batch_size, config.views, config.seed, epoch)
+        return view_batches(len(self.views.pictures), config.batch_size, config.views, config.seed, epoch)
 
     def learning_rate(self, step: int) -> float:
         """Return the rate of a step; see edgesim.training.optimizer."""
@@ -260,6 +265,7 @@ def train(
     """
     if after_epoch is not None and distributed.processes() > 1:
         raise UsageError("fine-tuning runs in one process; start it without torchrun")
+    keep_freed_memory()
     distributed.connect(device)
     trainer = Trainer(config, images, device)
     _begin(trainer, run, start)

@@ -30,10 +30,9 @@ from torch.nn import functional
 from edgesim.errors import UsageError
 from edgesim.model_spec import ModelSpec
 from edgesim.models.encoder import Encoder
-from edgesim.preprocess import resize_pixels
-from edgesim.training import copy_geometry
 from edgesim.training.checkpoint import load_encoder
 from edgesim.training.device import autocast
+from edgesim.training.key_pictures import KeyPictures, Pictures
 from edgesim.training.qk import FixedKeys, HeadKeys, key_head_step, nearest_key_loss
 from edgesim.training.whitening import backbone_features
 
@@ -60,6 +59,8 @@ class QKConfig:
         key_queries: views that the K-steps learn from.
         key_learning_rate: of the K-steps.
         crops: keys of each image: the whole, and crops - 1 random crops of half its area or more.
+        views_of_crops: views are made of the crops too, each with its crop's key for its own, so that a view
+            shows what its key was made of. An epoch passes over all crops: it is `crops` times as long.
     """
 
     keys: str = "own"
@@ -70,6 +71,7 @@ class QKConfig:
     key_queries: int = 4096
     key_learning_rate: float = 1e-3
     crops: int = 1
+    views_of_crops: bool = False
 
     def __post_init__(self) -> None:
         if self.keys not in KEYS:
@@ -88,7 +90,7 @@ class KeySide:
     Args:
         encoder: the key model; copied.
         spec: its input.
-        pixels: (N, S, S, 3) uint8, what keys are made of, at any size.
+        pictures: (N, S, S, 3) uint8, what keys are made of, at any size.
         device: where it computes.
         precision: see `TrainingConfig`.
     """
@@ -97,14 +99,13 @@ class KeySide:
         self,
         encoder: Encoder,
         spec: ModelSpec,
-        pixels: NDArray[np.uint8],
+        pictures: Pictures,
         device: torch.device,
         precision: str,
     ) -> None:
         self.encoder = copy.deepcopy(encoder).to(device).eval().requires_grad_(False)
         self.spec, self.device, self.precision = spec, device, precision
-        # Once, not in every iteration.
-        self.pixels = resize_pixels(pixels, spec.input_size)
+        self.pictures = pictures
         self.features = torch.empty(0)
         self.keys = FixedKeys(torch.empty(0))
 
@@ -115,7 +116,7 @@ class KeySide:
 
     def renew(self) -> None:
         """Compute the backbone's features of all images, in 16 bits, and their keys."""
-        self.features = backbone_features(self.encoder, self.spec, self.pixels, self.device, self.precision)
+        self.features = backbone_features(self.encoder, self.spec, self.pictures, self.device, self.precision)
         self._renew_keys(self.encoder.embedding)
 
     def _renew_keys(self, head: nn.Module) -> None:
@@ -149,7 +150,7 @@ class KeySide:
 def teacher_side(
     run: str,
     embedding_dim: int,
-    pixels: NDArray[np.uint8],
+    pictures: Pictures,
     device: torch.device,
     precision: str,
 ) -> KeySide:
@@ -160,27 +161,9 @@ def teacher_side(
             f"teacher {run}: its descriptors have {spec.embedding_dim} numbers, the student's "
             f"{embedding_dim}; give both the same embedding_dim"
         )
-    side = KeySide(encoder, spec, pixels, device, precision)
+    side = KeySide(encoder, spec, pictures, device, precision)
     side.renew()
     return side
-
-
-def key_crops(pixels: NDArray[np.uint8], crops: int, seed: int) -> NDArray[np.uint8]:
-    """Return what keys are made of, (N * crops, S, S, 3): the images, then each one's crops.
-
-    Row i * N + j is crop i of image j; crop 0 is the whole.
-    """
-    if crops == 1:
-        return pixels
-    size = pixels.shape[1]
-    found = [pixels]
-    for number in range(1, crops):
-        made = np.empty_like(pixels)
-        for row, image in enumerate(pixels):
-            rng = np.random.default_rng([seed, number, row])
-            made[row] = copy_geometry.resize(copy_geometry.crop(image, image, rng, area_min=0.5), size, size)
-        found.append(made)
-    return np.concatenate(found)
 
 
 class QKIteration:
@@ -217,16 +200,16 @@ class QKIteration:
         if not teacher and config.keys != "own":
             raise UsageError(f"keys = {config.keys} needs a teacher; pass --teacher RUN, or set keys = own")
         self.config, self.seed, self.images = config, seed, len(pixels)
-        pictures = key_crops(pixels, config.crops, seed)
+        self.pictures = KeyPictures(pixels, config.crops, seed)
         self.sources = None
         if config.crops > 1:
-            self.sources = torch.arange(len(pictures), device=device) % self.images
+            self.sources = torch.arange(len(self.pictures), device=device) % self.images
         self.own: KeySide | None = None
         self.teacher: KeySide | None = None
         if config.keys != "teacher":
-            self.own = KeySide(encoder, spec, pictures, device, precision)
+            self.own = KeySide(encoder, spec, self.pictures, device, precision)
         if teacher:
-            self.teacher = teacher_side(teacher, spec.embedding_dim, pictures, device, precision)
+            self.teacher = teacher_side(teacher, spec.embedding_dim, self.pictures, device, precision)
 
     @property
     def queries_wanted(self) -> int:

@@ -9,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgesim.ahead import ahead
 from edgesim.model_spec import ModelSpec
 from edgesim.training import distributed
-from edgesim.training.ahead import ahead
 from edgesim.training.augment import Augment
 from edgesim.training.config import TrainingConfig
 from edgesim.training.copy_augment import CopyAugment
+from edgesim.training.key_pictures import Pictures
 
 
 class Views:
@@ -23,19 +24,19 @@ class Views:
     Args:
         config: the settings; `augmentation` says by which of the two augmentations.
         spec: the encoder's input.
-        pixels: (N, S, S, 3) uint8, the training images.
+        pictures: (N, S, S, 3) uint8, what views are made of.
         device: where the views are wanted.
     """
 
     def __init__(
-        self, config: TrainingConfig, spec: ModelSpec, pixels: NDArray[np.uint8], device: torch.device
+        self, config: TrainingConfig, spec: ModelSpec, pictures: Pictures, device: torch.device
     ) -> None:
-        self.config, self.spec, self.images, self.device = config, spec, pixels, device
+        self.config, self.spec, self.pictures, self.device = config, spec, pictures, device
         self.copies: CopyAugment | None = None
         if config.augmentation == "copies":
             self.copies = CopyAugment(config.copies, spec.input_size)
         else:
-            self.pixels = torch.from_numpy(pixels).to(device)
+            self.pixels = torch.from_numpy(pictures[:]).to(device)
         self.mean = torch.tensor(spec.mean, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(spec.std, device=device).view(1, 3, 1, 1)
 
@@ -53,10 +54,10 @@ class Views:
         return map(prepare, numbered) if self.copies is None else ahead(prepare, numbered)
 
     def of(self, rows: Tensor, step: int) -> Tensor:
-        """Return normalised views (B, 3, s, s), channels last, of the images at `rows` (B,)."""
+        """Return normalised views (B, 3, s, s), channels last, of the pictures at `rows` (B,)."""
         seed = (self.config.seed * 1_000_003 + step) * distributed.processes() + distributed.rank()
         if self.copies is not None:
-            made = self.copies.batch(self.images[rows.numpy()], seed % 2**64)
+            made = self.copies.batch(self.pictures[rows.numpy()], seed % 2**64)
             views = torch.from_numpy(made).to(self.device).permute(0, 3, 1, 2).float().div_(255.0)
         else:
             generator = torch.Generator(self.device).manual_seed(seed)

@@ -1,7 +1,9 @@
 """Adding images: what is read, what is committed and when, what is skipped and why."""
 
 import hashlib
+import itertools
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from edgesim.bundle import Bundle
 from edgesim.errors import UsageError
-from edgesim.runtime import ingest
+from edgesim.runtime import ingest, jobs
 from edgesim.runtime.embedder import Embedder
 from edgesim.runtime.index import Index
 from edgesim.runtime.ingest import AddReport, add_images
@@ -33,7 +35,8 @@ def never_embeds(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **options: object) -> None:
         raise AssertionError("an image was embedded")
 
-    monkeypatch.setattr(embedder, "embed_image", fail)
+    monkeypatch.setattr(embedder, "load", fail)
+    monkeypatch.setattr(embedder, "embed_pixels", fail)
 
 
 def vectors(index: Index) -> dict[str, np.ndarray]:
@@ -125,7 +128,7 @@ def test_each_file_is_read_once(
     monkeypatch.setattr(Path, "read_bytes", count)
     paths = write_photos(tmp_path / "photos", 3)
     add_images(index, embedder, paths, {})
-    assert opened == [path.name for path in paths]
+    assert sorted(opened) == [path.name for path in paths]
 
 
 def test_what_cannot_be_used_is_skipped_with_its_reason(
@@ -184,14 +187,14 @@ def test_ctrl_c_keeps_what_is_committed_and_nothing_else(
     monkeypatch.setattr(ingest, "COMMIT_SECONDS", 1e9)
     paths = write_photos(tmp_path / "photos", 130)
     embedder = Embedder(tiny_bundle)
-    embed = embedder.embed_image
+    embed, calls = embedder.embed_pixels, itertools.count()
 
-    def interrupted(source: bytes, name: str | None = None) -> np.ndarray:
-        if name == str(paths[100]):
+    def interrupted(pixels: np.ndarray) -> np.ndarray:
+        if next(calls) == 100:
             raise KeyboardInterrupt
-        return embed(source, name)
+        return embed(pixels)
 
-    monkeypatch.setattr(embedder, "embed_image", interrupted)
+    monkeypatch.setattr(embedder, "embed_pixels", interrupted)
     with pytest.raises(KeyboardInterrupt) as caught:
         add_images(index, embedder, paths, {})
     assert str(caught.value) == (
@@ -201,6 +204,64 @@ def test_ctrl_c_keeps_what_is_committed_and_nothing_else(
     monkeypatch.undo()
     assert add_images(index, embedder, paths, {}) == AddReport(added=66, unchanged=64)
     assert sorted(entry.path for entry in index.entries()) == [str(path) for path in paths]
+
+
+def test_so_many_files_are_read_at_a_time_and_the_index_is_the_same(
+    index: Index, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_photos(tmp_path / "photos", 30)
+    paths.insert(7, tmp_path / "gone.png")
+    embedder = Embedder(tiny_bundle)
+    load, together = embedder.load, threading.Barrier(3)
+
+    def wait(source: bytes, name: str | None = None) -> np.ndarray:
+        together.wait(10)  # broken unless three come here at a time
+        return load(source, name)
+
+    monkeypatch.setattr(embedder, "load", wait)
+    report = add_images(index, embedder, paths, {}, jobs=3)
+    assert (report.added, [path for path, _ in report.skipped]) == (30, [str(paths.pop(7))])
+    assert [entry.path for entry in index.entries()] == [str(path) for path in paths]
+    with Index.create(tmp_path / "other", tiny_bundle) as other:
+        add_images(other, Embedder(tiny_bundle), paths, {}, jobs=1)
+        np.testing.assert_array_equal(index._store.vectors()[1], other._store.vectors()[1])
+
+
+def test_one_job_reads_in_the_callers_thread(
+    index: Index, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads, load = set(), embedder.load
+
+    def note(source: bytes, name: str | None = None) -> np.ndarray:
+        threads.add(threading.get_ident())
+        return load(source, name)
+
+    monkeypatch.setattr(embedder, "load", note)
+    add_images(index, embedder, write_photos(tmp_path / "photos", 5), {}, jobs=1)
+    assert threads == {threading.get_ident()}
+
+
+def test_less_than_one_job_is_refused(index: Index, embedder: Embedder) -> None:
+    with pytest.raises(UsageError, match=r"^jobs: expected 1 or more, got 0$"):
+        add_images(index, embedder, [], {}, jobs=0)
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory_mb", "expected"),
+    [(4, 427, 1), (4, 925, 1), (4, 3_800, 3), (4, 8_000, 4), (1, 64_000, 1), (2, None, 2)],
+)
+def test_a_job_takes_a_core_and_a_gigabyte(
+    monkeypatch: pytest.MonkeyPatch, cores: int, memory_mb: int | None, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+
+    def sysconf(name: str) -> int:
+        if memory_mb is None:
+            raise ValueError("unrecognized configuration name")
+        return {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": memory_mb * 10**6 // 4096 + 1}[name]
+
+    monkeypatch.setattr(os, "sysconf", sysconf)
+    assert jobs.default_jobs() == expected
 
 
 def test_a_label_that_is_not_utf_8(index: Index, embedder: Embedder) -> None:

@@ -29,8 +29,11 @@ class Keys:
         self.encoder_id = self.spec.encoder_id(f"seed {seed}")
         self.title = f"keys-{seed} ({self.encoder_id})"
 
-    def embed_image(self, source: bytes, /, name: str | None = None) -> np.ndarray:
-        return self.encoder.embed(load_pixels(source, SIZE, name)).astype(np.float32)
+    def load(self, source: bytes, /, name: str | None = None) -> np.ndarray:
+        return load_pixels(source, SIZE, name)
+
+    def embed_pixels(self, pixels: np.ndarray, /) -> np.ndarray:
+        return np.stack([self.encoder.embed(image) for image in pixels]).astype(np.float32)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from PIL import Image
 from edgesim.preprocess import load_pixels, resize_pixels
 from edgesim.sample_photos import sample_photos
 from edgesim.settings import build
+from edgesim.training import copy_sensor
 from edgesim.training.copy_augment import KINDS, CopyAugment, CopyAugmentConfig
 
 SIZE, SOURCE = 96, 120
@@ -90,6 +91,17 @@ def test_a_mild_view_is_close_to_the_picture_or_its_mirror_image(photos):
     assert 30 < mirrored < 70
 
 
+@pytest.mark.parametrize("area", [0.6, 0.9])
+def test_a_mild_view_keeps_so_much_of_the_picture(monkeypatch, area):
+    monkeypatch.setattr(copy_sensor, "colour", lambda image, *given, **named: image)
+    down, right = np.mgrid[0:128, 0:128]
+    ramp = np.stack([right, down, right], axis=2).astype(np.uint8)
+    augment = CopyAugment(CopyAugmentConfig(mild_share=1.0, mild_crop_area_min=area), 128)
+    views = np.stack([augment.view(ramp, ramp, np.random.default_rng(seed)) for seed in range(200)])
+    widths, heights = (np.ptp(views[..., channel].reshape(200, -1), axis=1) / 127 for channel in (0, 1))
+    assert (widths * heights).min() == pytest.approx(area, abs=0.02)
+
+
 def test_the_same_seeds_make_the_same_views_by_any_number_of_threads(photos):
     images = np.concatenate([photos] * 4)
     augment = CopyAugment(CopyAugmentConfig(), SIZE)
@@ -135,6 +147,7 @@ def test_a_single_image_serves_as_its_own_other(photos):
         ),
         ({"mild_share": 1.5}, "mild_share must be between 0 and 1, got 1.5"),
         ({"crop_area_min": 0.0}, "crop_area_min must be above 0 and at most 1, got 0.0"),
+        ({"mild_crop_area_min": 1.1}, "mild_crop_area_min must be above 0 and at most 1, got 1.1"),
     ],
 )
 def test_impossible_settings_are_refused(changes, message):

@@ -26,6 +26,10 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def embed(embedder: KeyEmbedder, pixels: np.ndarray) -> np.ndarray:
+    return embedder.embed_pixels(embedder.load(png(pixels))[None])[0]
+
+
 def test_an_image_becomes_the_encoders_embedding(run: Path) -> None:
     embedder = KeyEmbedder(run)
     torch.manual_seed(0)
@@ -34,7 +38,7 @@ def test_an_image_becomes_the_encoders_embedding(run: Path) -> None:
     scaled = (pixels / 255.0 - np.array(SPEC.mean)) / np.array(SPEC.std)
     with torch.no_grad():
         raw = encoder(torch.from_numpy(scaled.transpose(2, 0, 1)[None]).float())[0].numpy()
-    found = embedder.embed_image(png(pixels))
+    found = embed(embedder, pixels)
     np.testing.assert_allclose(found, raw / np.linalg.norm(raw), atol=1e-5)
     assert (found.dtype, found.shape) == (np.float32, (8,))
     assert embedder.encoder_id == SPEC.encoder_id(weights_sha256(encoder))
@@ -43,13 +47,13 @@ def test_an_image_becomes_the_encoders_embedding(run: Path) -> None:
 def test_a_picture_is_brought_to_the_encoders_own_size(run: Path) -> None:
     # Every pixel twice as wide and high, then halved: the same picture, but for its filtered edges.
     embedder = KeyEmbedder(run / "encoder.pt")
-    large = embedder.embed_image(png(np.kron(photo(3, 16, 16), np.ones((2, 2, 1), np.uint8))))
-    assert large @ embedder.embed_image(png(photo(3, 16, 16))) > 0.99
+    large = embed(embedder, np.kron(photo(3, 16, 16), np.ones((2, 2, 1), np.uint8)))
+    assert large @ embed(embedder, photo(3, 16, 16)) > 0.99
 
 
 def test_messages_call_the_image_by_its_name(run: Path) -> None:
     with pytest.raises(ImageError, match=r"^/a\.png: not an image in a known format"):
-        KeyEmbedder(run).embed_image(b"no image", name="/a.png")
+        KeyEmbedder(run).load(b"no image", name="/a.png")
 
 
 def test_another_preprocessing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from tqdm import tqdm
 
 from edgesim.errors import UsageError
 from edgesim.model_spec import ModelSpec
@@ -17,10 +18,12 @@ from edgesim.preprocess import resize_pixels
 from edgesim.training import metric_learning
 from edgesim.training.checkpoint import load_encoder, save_encoder, weights_sha256
 from edgesim.training.config import TrainingConfig
+from edgesim.training.copy_augment import CopyAugment
 from edgesim.training.datasets import ImageSet
+from edgesim.training.key_pictures import KeyPictures
 from edgesim.training.metric_learning import Trainer, train
 from edgesim.training.qk import FixedKeys, nearest_key_loss
-from edgesim.training.qk_iteration import KeySide, QKConfig, QKIteration, key_crops
+from edgesim.training.qk_iteration import KeySide, QKConfig, QKIteration
 from tests.helpers import photo
 from tests.training.pictures import corner_squares
 from tests.training.runs import check_resumes, digest
@@ -132,17 +135,51 @@ def test_the_seed_of_the_k_steps_decides_which_queries_they_meet(images):
 
 
 def test_rows_of_crops():
-    pixels = np.full((3, 24, 24, 3), np.array([10, 100, 200])[:, None, None, None], dtype=np.uint8)
-    pixels[:, :12] += 20
-    made = key_crops(pixels, 3, seed=1)
-    assert (made.shape, made.dtype) == ((9, 24, 24, 3), np.uint8)
-    np.testing.assert_array_equal(made[:3], pixels)  # crop 0 is the whole
+    images = np.full((3, 24, 24, 3), np.array([10, 100, 200])[:, None, None, None], dtype=np.uint8)
+    images[:, :12] += 20
+    before = images.copy()
+    pictures = KeyPictures(images, 3, seed=1)
+    made = pictures[:]
+    assert (len(pictures), made.shape, made.dtype) == (9, (9, 24, 24, 3), np.uint8)
+    np.testing.assert_array_equal(made[:3], images)  # crop 0 is the whole
     for row, crop in enumerate(made):
         low = (10, 100, 200)[row % 3]
         assert low <= crop.min() <= crop.max() <= low + 20
-    np.testing.assert_array_equal(key_crops(pixels, 3, seed=1), made)
-    assert not np.array_equal(key_crops(pixels, 3, seed=2)[3:], made[3:])
-    assert key_crops(pixels, 1, seed=1) is pixels
+    np.testing.assert_array_equal(images, before)
+    assert not np.array_equal(KeyPictures(images, 3, seed=2)[3:9], made[3:])
+
+
+@pytest.mark.parametrize("rows", [slice(2, 7), slice(7, 100), np.array([8, 0, 4, 8])], ids=str)
+def test_crops_are_the_same_whenever_they_are_looked_at(rows):
+    pictures = KeyPictures(np.stack([photo(seed, 16, 16) for seed in range(3)]), 3, seed=1)
+    np.testing.assert_array_equal(pictures[rows], pictures[:][rows])
+    assert len(np.unique(pictures[:], axis=0)) == 9
+
+
+def test_views_of_crops_are_to_land_on_the_keys_of_their_crops(images, teacher, monkeypatch):
+    """What the views of a step are made of, and whose keys they are compared with."""
+    shown, asked = [], []
+    monkeypatch.setattr(CopyAugment, "batch", lambda self, pixels, seed: shown.append(pixels) or pixels)
+    loss = QKIteration.loss
+    monkeypatch.setattr(
+        QKIteration, "loss", lambda self, views, rows: asked.append(rows.numpy()) or loss(self, views, rows)
+    )
+    config = dataclasses.replace(
+        SMALL,
+        epochs=1,
+        teacher=teacher,
+        qk=QKConfig(keys="teacher", teacher_negatives=False, crops=3, views_of_crops=True),
+    )
+    trainer = Trainer(config, images, "cpu")
+    trainer.train_epoch(tqdm(disable=True))
+    assert sorted(np.concatenate(asked)) == list(range(3 * 48))
+    pictures = KeyPictures(images.pixels, 3, config.seed)
+    for rows in asked:  # views are made ahead, in two threads
+        assert any(np.array_equal(pictures[rows], pixels) for pixels in shown)
+    wholes = Trainer(
+        dataclasses.replace(config, qk=dataclasses.replace(config.qk, views_of_crops=False)), images, "cpu"
+    )
+    assert wholes.steps_per_epoch * 3 == trainer.steps_per_epoch
 
 
 def test_crops_of_an_image_are_not_its_negatives(images):

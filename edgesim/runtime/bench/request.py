@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 
 from edgesim.errors import UsageError
 from edgesim.profiles import DeviceProfile
+from edgesim.runtime.jobs import usable_cores
 
 # More threads than the largest board has cores use up its processes; a day is the longest load. Our choice.
 MOST_THREADS = 64
@@ -57,5 +57,4 @@ class BenchRequest:
 
 def default_threads() -> tuple[int, ...]:
     """Return 1, 2 and 4, as far as this process may use so many cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return tuple(number for number in (1, 2, 4) if number <= cores)
+    return tuple(number for number in (1, 2, 4) if number <= usable_cores())

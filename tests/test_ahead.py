@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from edgesim.training.ahead import ahead
+from edgesim.ahead import ahead
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

@@ -1,4 +1,4 @@
-"""Work done ahead of its use, so that a training step does not wait for its images."""
+"""Work done ahead of its use, in other threads, so that who uses it does not wait for it."""
 
 from __future__ import annotations
 

@@ -24,8 +24,11 @@ _STAGES = {
     "copy_ms_1024 (float)": "512 images in a batch",
     "copy_ms_2048 (float)": "1,024 images, more crops and pastes",
     "copy_ms_crops (float)": "1,024 images, still more, and milder views",
-    "copy (float)": "the average of these three, which ships",
+    "copy_ms_average (float)": "the average of these three",
     "copy_ms_4096 (float)": "from there, 2,048 images, most crops and pastes",
+    "copy_160 (float)": "from the average: 160 pixels, 1,024 images, most crops and pastes",
+    "copy_160_crops (float)": "from the average with that: still more crops, and smaller ones",
+    "copy (float)": "the average of these two and the one before, which ships",
 }
 _ON_THE_WAY = [name for name in _STAGES if name != "copy (float)"]
 _STUDY_METRICS = ("micro_ap", "recall_at_p90", "recall_at_1")

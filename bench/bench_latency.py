@@ -9,6 +9,7 @@ bench/results/latency.json.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import math
@@ -34,6 +35,9 @@ from edgesim.runtime.embedder import open_bundle
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     data = load_latency_data()
     latencies = latency_samples(data)
     result = {

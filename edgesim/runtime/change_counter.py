@@ -40,7 +40,10 @@ class CountingConnection(sqlite3.Connection):
 
     def count_changes_of(self, path: Path) -> None:
         """Name the file that the connection has open; all connections to one file have to."""
-        status = path.stat()
+        try:
+            status = path.stat()
+        except OSError:
+            return  # it is gone; SQLite will say so
         self._key = (status.st_dev, status.st_ino)
         with _guard:
             _files.setdefault(self._key, _File(path)).connections += 1
@@ -81,8 +84,11 @@ class CountingConnection(sqlite3.Connection):
 
 
 def _open_file(path: Path, key: tuple[int, int]) -> int | None:
-    """Return a descriptor of the file, None if another one has taken its place."""
-    status = path.stat()
-    if (status.st_dev, status.st_ino) != key:
+    """Return a descriptor of the file; None if it cannot be opened or another one has taken its place."""
+    try:
+        status = path.stat()
+        if (status.st_dev, status.st_ino) != key:
+            return None
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
         return None
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

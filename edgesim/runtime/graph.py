@@ -54,7 +54,10 @@ def graph_bytes(entries: int, dim: int, m: int) -> int:
 
 def hnswlib_installed() -> bool:
     """Return whether hnswlib is installed, without importing it."""
-    return importlib.util.find_spec("hnswlib") is not None
+    try:
+        return importlib.util.find_spec("hnswlib") is not None
+    except ValueError:  # another thread is in the middle of its import
+        return True
 
 
 def best_of(ids: Ids, similarities: Vectors, k: int) -> tuple[Ids, Vectors]:

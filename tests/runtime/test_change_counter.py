@@ -199,6 +199,11 @@ def test_a_file_in_the_place_of_the_one_that_is_open_is_not_read(folder, reader)
     assert reader.change_counter() is None
 
 
+def test_a_file_that_cannot_be_opened_is_not_read(folder, reader):
+    (folder / ENTRIES_FILE).unlink()
+    assert reader.change_counter() is None
+
+
 def test_a_system_without_pread_asks_sqlite(reader, writer, asked, monkeypatch):
     monkeypatch.delattr(os, "pread")
     told = Commits(reader)

@@ -1,6 +1,7 @@
 """A search through the graph: as good as an exact one; exact where a graph is not needed or cannot be."""
 
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from edgesim.bundle import Bundle
 from edgesim.errors import MissingDependencyError
-from edgesim.runtime.graph import Graph
+from edgesim.runtime.graph import Graph, hnswlib_installed
 from edgesim.runtime.index import Index
 from edgesim.runtime.search import Search
 from tests.helpers import DIM
@@ -35,6 +36,17 @@ def test_a_fresh_graph_answers_as_an_exact_search_does(
     forbid(monkeypatch, Search, "_nearest_of_all")
     with open_index(folder, read_only) as index:
         check_answers(index, by_path(VECTORS), recall=0.99)
+
+
+@pytest.mark.parametrize(
+    ("module", "installed"), [(types.ModuleType("hnswlib"), True), (None, False)], ids=["half", "none"]
+)
+def test_a_module_that_another_thread_is_importing_counts_as_installed(
+    monkeypatch: pytest.MonkeyPatch, module: types.ModuleType | None, installed: bool
+) -> None:
+    """A module has no __spec__ until its import is well under way; None in its place forbids the import."""
+    monkeypatch.setitem(sys.modules, "hnswlib", module)
+    assert hnswlib_installed() is installed
 
 
 def test_a_small_index_keeps_no_graph(folder: Path) -> None:

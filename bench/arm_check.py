@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import importlib.metadata
 import json
-import os
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from arm.setting import Setting, describe_emulation, option_parser, prepare, say
 from harness import markdown_table, write_result
 from numpy.typing import NDArray
 
+from edgesim.capacity import usable_cores
 from edgesim.engines import ENGINES
 from edgesim.errors import EdgesimError
 from edgesim.runtime.embedder import Embedder, open_bundle
@@ -173,7 +173,7 @@ def run_all(checks: list[CoreCheck]) -> dict[str, Any]:
     """Run the checks, as many at a time as there are CPUs; returns core -> figures."""
     for check in checks:
         check.of.guest(check.core)  # lays its prefix, which both of its parts use
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         # The long parts first, so that the short ones fill up.
         used = [pool.submit(check.use_kit) for check in checks]
         compared = [pool.submit(check.compare_engines) for check in checks]

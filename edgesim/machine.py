@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from edgesim.capacity import memory_bytes
 from edgesim.engines import ENGINES
 from edgesim.errors import EXTRA_OF
 from edgesim.profiles import DeviceProfile, load_profile, profile_names
@@ -126,7 +127,7 @@ def read_machine() -> Machine:
         architecture=architecture(),
         features=features,
         cores=os.cpu_count() or 1,
-        memory_mb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        memory_mb=(memory_bytes() or 0) // 2**20,
         os=system,
         python=platform.python_version(),
     )

@@ -12,8 +12,8 @@ import importlib.util
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.capacity import usable_cores
 from edgesim.errors import missing_dependency
-from edgesim.runtime.jobs import usable_cores
 
 # Where the graph of an index lies in its folder (edgesim.runtime.graph_cache).
 GRAPH_FILE = "graph.hnsw"

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.capacity import memory_bytes, usable_cores
 from edgesim.errors import ImageError, UsageError
 from edgesim.runtime.entry import Entry, NewEntry, check_labels, entry_path
 from edgesim.runtime.index import Index
-from edgesim.runtime.jobs import default_jobs
 from edgesim.runtime.keys import ImageEmbedder
 
 # A commit after so many images, or so many seconds: what a power cut costs at most. Each commit waits for the
@@ -26,6 +26,9 @@ COMMIT_IMAGES = 64
 COMMIT_SECONDS = 2.0
 # Read into memory whole. No image of `edgesim.image_limits.MAX_PIXELS` needs more, with four bytes a pixel.
 MAX_FILE_BYTES = 200_000_000
+# A picture takes up to 250 MB while it is decoded (`edgesim.image_limits.MAX_BYTES`), beside its file: one at
+# a time is what a board of 512 MB or 1 GB can spare. Our choice.
+_MEMORY_A_JOB = 10**9
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -43,6 +46,12 @@ class AddReport:
     unchanged: int = 0
     updated: int = 0
     skipped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+
+
+def default_jobs() -> int:
+    """Return how many images to read at a time: one for each core, but for each gigabyte of memory, too."""
+    memory, cores = memory_bytes(), usable_cores()
+    return cores if memory is None else max(1, min(cores, memory // _MEMORY_A_JOB))
 
 
 def add_images(
@@ -68,7 +77,7 @@ def add_images(
         progress: show a progress bar if stderr is a terminal.
         refresh_graph: bring the search graph of a large index up to date at the end.
         jobs: how many images are read and decoded at a time, which is most of the work; by default
-            `edgesim.runtime.jobs.default_jobs`. What the index becomes does not depend on it.
+            `default_jobs`. What the index becomes does not depend on it.
 
     Raises:
         UsageError: a label is not valid UTF-8, or `jobs` is not at least 1.

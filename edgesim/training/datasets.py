@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from edgesim.capacity import usable_cores
 from edgesim.errors import ImageError, InputError
 from edgesim.files import find_images
 from edgesim.preprocess import Pixels, load_pixels, resize_pixels
@@ -81,7 +81,7 @@ def load_folder(
     names: list[str] = []
     pixels: list[Pixels] = []
     # Pillow decodes outside the interpreter's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         decoded = pool.map(lambda path: _decode(path, size), paths)
         for path, image in zip(paths, tqdm(decoded, "decoding", len(paths), disable=None), strict=True):
             if image is not None:

@@ -7,7 +7,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.preprocess import resize_pixels
 from edgesim.training import copy_geometry
+
+# So many are cut at their own size at a time.
+_PART = 256
 
 
 class Pictures(Protocol):
@@ -36,13 +40,23 @@ class KeyPictures:
         return len(self.images) * self.crops
 
     def __getitem__(self, rows: slice | NDArray[np.intp], /) -> NDArray[np.uint8]:
-        chosen = np.arange(len(self))[rows]
+        chosen = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
         numbers, images = np.divmod(chosen, len(self.images))
         # Indexed by numbers, an array is copied: the crops go into the copy.
         made: NDArray[np.uint8] = self.images[images]
         for picture, number, image in zip(made, numbers.tolist(), images.tolist(), strict=True):
             if number > 0:
                 picture[:] = self._crop(picture, number, image)
+        return made
+
+    def resized(self, size: int) -> NDArray[np.uint8]:
+        """Return all of them, (N * crops, size, size, 3), for who looks at them again and again."""
+        if self.crops == 1:
+            return resize_pixels(self.images, size)
+        made = np.empty((len(self), size, size, 3), np.uint8)
+        for start in range(0, len(self), _PART):
+            part = slice(start, start + _PART)
+            made[part] = resize_pixels(self[part], size)
         return made
 
     def _crop(self, picture: NDArray[np.uint8], number: int, image: int) -> NDArray[np.uint8]:

@@ -207,7 +207,8 @@ class QKIteration:
         self.own: KeySide | None = None
         self.teacher: KeySide | None = None
         if config.keys != "teacher":
-            self.own = KeySide(encoder, spec, self.pictures, device, precision)
+            pictures = self.pictures.resized(spec.input_size)  # once, not in every iteration
+            self.own = KeySide(encoder, spec, pictures, device, precision)
         if teacher:
             self.teacher = teacher_side(teacher, spec.embedding_dim, self.pictures, device, precision)
 

@@ -12,7 +12,7 @@ import pytest
 
 from edgesim.bundle import Bundle
 from edgesim.errors import UsageError
-from edgesim.runtime import ingest, jobs
+from edgesim.runtime import ingest
 from edgesim.runtime.embedder import Embedder
 from edgesim.runtime.index import Index
 from edgesim.runtime.ingest import AddReport, add_images
@@ -261,7 +261,7 @@ def test_a_job_takes_a_core_and_a_gigabyte(
         return {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": memory_mb * 10**6 // 4096 + 1}[name]
 
     monkeypatch.setattr(os, "sysconf", sysconf)
-    assert jobs.default_jobs() == expected
+    assert ingest.default_jobs() == expected
 
 
 def test_a_label_that_is_not_utf_8(index: Index, embedder: Embedder) -> None:

@@ -15,7 +15,7 @@ from edgesim.model_spec import ModelSpec
 from edgesim.models.encoder import Encoder, EncoderConfig, embed_pixels
 from edgesim.models.stages import Stage
 from edgesim.preprocess import resize_pixels
-from edgesim.training import metric_learning
+from edgesim.training import key_pictures, metric_learning
 from edgesim.training.checkpoint import load_encoder, save_encoder, weights_sha256
 from edgesim.training.config import TrainingConfig
 from edgesim.training.copy_augment import CopyAugment
@@ -147,6 +147,14 @@ def test_rows_of_crops():
         assert low <= crop.min() <= crop.max() <= low + 20
     np.testing.assert_array_equal(images, before)
     assert not np.array_equal(KeyPictures(images, 3, seed=2)[3:9], made[3:])
+
+
+@pytest.mark.parametrize("crops", [1, 3])
+@pytest.mark.parametrize("size", [8, 16])
+def test_all_crops_at_another_size(crops, size, monkeypatch):
+    monkeypatch.setattr(key_pictures, "_PART", 4)
+    pictures = KeyPictures(np.stack([photo(seed, 16, 16) for seed in range(3)]), crops, seed=1)
+    np.testing.assert_array_equal(pictures.resized(size), resize_pixels(pictures[:], size))
 
 
 @pytest.mark.parametrize("rows", [slice(2, 7), slice(7, 100), np.array([8, 0, 4, 8])], ids=str)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from edgesim.capacity import usable_cores
 from edgesim.errors import UsageError
 from edgesim.profiles import DeviceProfile
-from edgesim.runtime.jobs import usable_cores
 
 # More threads than the largest board has cores use up its processes; a day is the longest load. Our choice.
 MOST_THREADS = 64

@@ -6,7 +6,12 @@ import numpy as np
 
 from edgesim.bundle import Bundle
 from edgesim.runtime.matcher import Matcher
+from edgesim.thresholds import Aims
 from tests.helpers import TinyEncoder, photo, write_photos
+
+# Shown by 10 and by 20 queries: indexes of 20 images can be calibrated.
+LOOSE = Aims(false_alarms=0.3, misses=0.2)
+COUNT = 20
 
 
 def photo_index(folder: Path, bundle: Bundle, count: int) -> Path:

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -93,7 +92,12 @@ def put_head_back(path, pages):
 
 
 def descriptors(path):
-    return sum(link.exists() and link.samefile(path) for link in Path("/proc/self/fd").iterdir())
+    """Return how many of this process's first descriptors are of a file."""
+    count = 0
+    for number in range(1024):
+        with contextlib.suppress(OSError):
+            count += os.path.samestat(os.fstat(number), path.stat())
+    return count
 
 
 def test_the_counter_is_the_files_and_every_commit_changes_it(folder, reader, writer):
@@ -176,7 +180,6 @@ def test_closing_a_reader_leaves_the_locks_of_a_writer(folder, writer):
     writer.execute("COMMIT")
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
 def test_there_is_one_descriptor_more_until_the_last_connection_is_closed(folder):
     path = folder / ENTRIES_FILE
     connections = [connect_to_read(folder) for _ in range(3)]

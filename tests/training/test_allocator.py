@@ -1,9 +1,6 @@
 """Freed memory is kept: its second use costs no page faults."""
 
 import ctypes
-import sys
-
-import pytest
 
 from edgesim.training import allocator
 from tests.helpers import run_python
@@ -22,7 +19,6 @@ print(faults())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc")
 def test_memory_that_was_freed_is_used_again_without_asking_the_system():
     given_back, kept = (int(run_python("-c", COUNT_FAULTS, how).stdout) for how in ("given back", "kept"))
     assert kept < 0.1 * given_back
